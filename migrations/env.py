@@ -5,12 +5,12 @@ folder, the same environment variables that the gate reads do. So no file holds 
 """
 
 import logging
-import os
 import sys
 from logging.config import fileConfig
 from pathlib import Path
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import URL, NullPool, create_engine, make_url
 
 # `model` lies beside this folder, and the command may have been started from anywhere.
@@ -29,15 +29,17 @@ def database_url() -> URL:
     configured = context.config.get_main_option("sqlalchemy.url")
     if configured:
         return make_url(configured)
+    # Only here: a project that configures its URL needs nothing of the gate's.
+    from alembic_gate.exits import GateStop
+    from alembic_gate.settings import sqlalchemy_url_from_environment
+
     try:
-        # Only here: a project that configures its URL needs nothing of the gate's.
-        from alembic_gate.settings import sqlalchemy_url_from_environment
-    except ImportError:
-        return make_url(os.environ["DATABASE_URL"])
-    return sqlalchemy_url_from_environment()
+        return make_url(sqlalchemy_url_from_environment())
+    except GateStop as error:
+        raise CommandError(str(error)) from error
 
 
-def belongs_to_the_models(name: str | None, kind: str, parent_names: object) -> bool:
+def belongs_to_the_models(name: str | None, kind: str, _parent_names: object) -> bool:
     """Keep the gate's own tables out of what autogenerate compares, or it would propose to drop them."""
     return not (kind == "table" and name is not None and name.startswith("alembic_gate_"))
 

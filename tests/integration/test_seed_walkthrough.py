@@ -240,5 +240,36 @@ def test_a_url_in_the_configuration_goes_before_the_environment(project: Path, d
     assert tables(database) == SEED_TABLES
 
 
+def test_without_any_url_the_message_names_the_variable_to_set(project: Path) -> None:
+    process = run_alembic("current", env={}, cwd=project)
+
+    assert process.returncode != 0
+    assert "DATABASE_URL" in process.stderr + process.stdout
+    assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("separately", [True, False])
+def test_the_database_can_be_named_as_the_gate_takes_it(
+    project: Path, database: Database, tmp_path_factory: pytest.TempPathFactory, separately: bool
+) -> None:
+    if separately:
+        env = {
+            "MYSQL_HOST": database.server.host,
+            "MYSQL_PORT": str(database.server.port),
+            "MYSQL_USER": database.user,
+            "MYSQL_PASSWORD": database.password,
+            "MYSQL_DATABASE": database.name,
+        }
+    else:
+        secret = tmp_path_factory.mktemp("secret") / "url"
+        secret.write_text(database.url)
+        env = {"DATABASE_URL_FILE": str(secret)}
+
+    process = run_alembic("upgrade", "head", env=env, cwd=project)
+
+    assert process.returncode == 0, process.stderr
+    assert tables(database) == SEED_TABLES
+
+
 def test_no_secret_lies_in_the_committed_configuration() -> None:
     assert not re.search(r"(?m)^\s*sqlalchemy\.url", (ROOT / "alembic.ini").read_text())
