@@ -1,0 +1,431 @@
+"""Let Alembic run the project's own env.py under the gate: check its connection, fence it, and watch its statements.
+
+https://alembic.sqlalchemy.org/en/latest/api/runtime.html#alembic.runtime.environment.EnvironmentContext
+"""
+
+import os
+import re
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationStep, RevisionStep
+from alembic.script import ScriptDirectory
+from alembic.script.revision import (
+    CycleDetected,
+    DependencyCycleDetected,
+    DependencyLoopDetected,
+    LoopDetected,
+    MultipleHeads,
+    ResolutionError,
+    RevisionError,
+)
+from alembic.util import CommandError
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
+from sqlalchemy.exc import DBAPIError
+
+from alembic_gate import connect, journal, report
+from alembic_gate.answers import Answer
+from alembic_gate.classify import Kind as ErrorKind
+from alembic_gate.classify import classify, error_number, is_lost_connection
+from alembic_gate.durable import DurableRevision, Session
+from alembic_gate.exits import (
+    BadUsage,
+    DatabaseRefuses,
+    DatabaseUnavailable,
+    GateStop,
+    GraphBroken,
+    LockLost,
+    LockTimeout,
+    RevisionFailed,
+    RevisionInterrupted,
+    RevisionUnknown,
+)
+from alembic_gate.glance import names, query
+from alembic_gate.graph import closure
+from alembic_gate.journal import Row, Writer
+from alembic_gate.lock import POLL_SECONDS, GateLock
+from alembic_gate.project import Script, Scripts, checksum
+from alembic_gate.recovery import Action, decide_revision
+from alembic_gate.report import log
+from alembic_gate.settings import Settings
+from alembic_gate.statements import Kind, bare, kind, summary
+
+_LOCK_WAIT_TIMEOUT, _DEADLOCK = 1205, 1213
+
+
+def open_project(settings: Settings) -> tuple[Config, ScriptDirectory, Scripts]:
+    """Load the project with Alembic, its `sqlalchemy.url` set from our settings; raises BadUsage and GraphBroken."""
+    if not os.path.isfile(settings.config):
+        raise BadUsage(
+            f"there is no Alembic configuration at '{settings.config}'",
+            meaning="The working directory is not the project's, or the image lacks it",
+            advice="Set ALEMBIC_CONFIG to the path of the project's alembic.ini",
+        )
+    config = alembic_config(settings)
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            directory = ScriptDirectory.from_config(config)
+            return config, directory, scripts_of(directory)
+    except (CommandError, KeyError) as error:
+        raise explained_graph(error, settings.target) or error from error
+
+
+def alembic_config(settings: Settings) -> Config:
+    """Alembic's configuration with our URL in it; the driver stays the one that the project names, if it names one."""
+    config = Config(settings.config, attributes={"alembic_gate": True})
+    driver = "pymysql"
+    with suppress(Exception):
+        driver = make_url(config.get_main_option("sqlalchemy.url") or "").get_driver_name() or driver
+    if driver not in ("pymysql", "aiomysql", "asyncmy", "mysqldb"):
+        driver = "pymysql"
+    config.set_main_option("sqlalchemy.url", settings.database.sqlalchemy_url(driver).replace("%", "%%"))
+    return config
+
+
+def scripts_of(directory: ScriptDirectory) -> Scripts:
+    """The project's revisions as Alembic reads them."""
+    found = []
+    for revision in directory.revision_map._revision_map.values():
+        if revision is None:
+            continue
+        script = directory.get_revision(revision.revision)
+        found.append(
+            Script(
+                revision=script.revision,
+                parents=tuple(script._versioned_down_revisions),
+                depends_on=tuple(script._resolved_dependencies),
+                floor=str(getattr(script.module, "gate_floor", "") or ""),
+                checksum=checksum(script.path),
+                path=script.path,
+            )
+        )
+    return Scripts(list({script.revision: script for script in found}.values()))
+
+
+def relative(target: str) -> bool:
+    """Tell whether a target counts steps from where the database is, so that repeating it means something else."""
+    return re.search(r"(^|@|\w)[+-]\d+$", target) is not None
+
+
+class Migration:
+    """One run of `upgrade` or `downgrade` through Alembic, under the gate lock."""
+
+    def __init__(self, settings: Settings, lock: GateLock, direction: str, target: str) -> None:
+        self.settings = settings
+        self.lock = lock
+        self.direction = direction
+        self.target = target
+        self.config, self.directory, self.scripts = open_project(settings)
+        self.heads: set[str] = set()
+        self.version_table = ""
+        self._context: Any = None
+        self._session: Session | None = None
+        self._revision: DurableRevision | None = None
+        self._recording = False
+        self._unsaid: list[tuple[str, dict[str, Any]]] = []
+
+    def run(self) -> None:
+        """Apply what is pending; raises GateStop, with the journal saying how far it came."""
+        report.keep_our_log()
+        try:
+            with self._watching(), EnvironmentContext(self.config, self.directory, fn=self._steps):
+                self.directory.run_env()
+            self._say_applied()
+        except GateStop:
+            raise
+        except Exception as error:
+            raise self._explained(error) from error
+        finally:
+            self._leave_fence()
+        if self._context is None:
+            raise BadUsage(
+                f"the env.py of '{self.settings.config}' ran no migrations",
+                meaning="It did not call context.run_migrations() on a connection",
+                advice="Run `alembic current` with it to see why",
+            )
+
+    # -- Alembic asks for the steps ---------------------------------------------------------------------------------
+
+    def _steps(self, heads: tuple[str, ...], context: Any) -> Iterator[Any]:
+        """What Alembic calls for the revisions to run; between two of them, it has committed."""
+        self._context = context
+        self._enter_fence(context.connection)
+        self.version_table = ".".join(
+            f"`{part}`" for part in (context.version_table_schema, context.version_table) if part
+        )
+        self.heads = set(heads)
+        context.on_version_apply_callbacks += (self._on_version_apply,)
+        journal.ensure_table(self.lock)
+        applied = closure(self.scripts.graph, heads)
+        journal.adopt(self.lock, self.scripts, applied)
+        journal.assert_scripts_unchanged(self.settings, self.scripts, applied, self.lock.query)
+        event.listen(context.connection, "commit", self._on_commit)
+        try:
+            row = self._interrupted_row(heads)
+            if row:
+                yield from self._run([self._step(row.revision, row.direction)], row)
+            if row and row.direction == self.direction and relative(self.target):
+                log.warning(
+                    "the interrupted %s is finished; '%s' is not counted again from here", *(row.direction, self.target)
+                )
+            else:
+                yield from self._run(self._plan(tuple(self.heads)), None)
+        finally:
+            event.remove(context.connection, "commit", self._on_commit)
+
+    def _plan(self, current: tuple[str, ...]) -> list[Any]:
+        if self.direction == "upgrade":
+            return list(self.directory._upgrade_revs(self.target, current))  # type: ignore[arg-type]
+        return list(self.directory._downgrade_revs(self.target, current))  # type: ignore[arg-type]
+
+    def _step(self, revision: str, direction: str) -> RevisionStep:
+        script = self.directory.get_revision(revision)
+        if direction == "upgrade":
+            return MigrationStep.upgrade_from_script(self.directory.revision_map, script)
+        return MigrationStep.downgrade_from_script(self.directory.revision_map, script)
+
+    def _interrupted_row(self, heads: Collection[str]) -> Row | None:
+        """The open row that has to be finished first; those that somebody else has completed are closed."""
+        resumable = []
+        for row in journal.read_rows(self.lock.query, "state IN ('running', 'failed')"):
+            action, why = decide_revision(row.revision, row.direction, self.scripts.graph, heads)
+            if action is Action.REFUSE:
+                raise RevisionInterrupted(
+                    f"the {row.direction} of revision '{row.revision}' was interrupted after {row.position} committed"
+                    f" statements, and cannot be finished: {why}"
+                )
+            if action is Action.RESUME:
+                resumable.append(row)
+            elif journal.settle(self.lock, row, "applied" if row.direction == "upgrade" else "reverted"):
+                log.info("the %s of '%s' was completed by other means", row.direction, row.revision)
+        if len(resumable) > 1:
+            raise RevisionInterrupted(f"several revisions are interrupted: {names(row.revision for row in resumable)}")
+        return resumable[0] if resumable else None
+
+    def _run(self, plan: list[Any], row: Row | None) -> Iterator[Any]:
+        assert self._session is not None
+        for index, step in enumerate(plan, 1):
+            started = time.monotonic()
+            revision = step.revision.revision
+            script = self.scripts.by_revision[revision]
+            direction, doing, done = (
+                ("upgrade", "applying", "applied") if step.is_upgrade else ("downgrade", "reverting", "reverted")
+            )
+            facts = {"revision": revision, "direction": direction, "index": index, "total": len(plan)}
+            since = f", interrupted after {row.position} committed statements" if row else ""
+            log.info("%s %d of %d: '%s' (%s)%s", doing, index, len(plan), revision, step.doc, since, extra=facts)
+            writer = Writer(self.lock, self._session.cursor, script, direction, resumed=row is not None)
+            durable = DurableRevision(self._session, writer, revision, row, self.settings.journal_limit_bytes)
+            step.migration_fn = self._recorded(step.migration_fn, durable)
+            yield step
+            seconds = round(time.monotonic() - started, 3)
+            said = f"{done} '{revision}' in {seconds:.2f} s"
+            self._unsaid.append((said, facts | {"seconds": seconds, "statements": durable.count}))
+            if not self._context._in_external_transaction:
+                self._say_applied()
+
+    def _recorded(self, function: Callable[..., None], durable: DurableRevision) -> Callable[..., None]:
+        def run_revision(**options: Any) -> None:
+            self.lock.assert_held()
+            self._revision, self._recording = durable, True
+            function(**options)
+            durable.assert_complete()
+            # What Alembic itself says from here to the commit is not the revision's.
+            self._recording = False
+
+        return run_revision
+
+    def _on_version_apply(self, *, heads: Collection[str], **_: Any) -> None:
+        """Alembic has moved its version and not committed yet: close the row in the same transaction."""
+        assert self._revision is not None
+        self.heads = set(heads)
+        self._revision.close()
+
+    def _say_applied(self) -> None:
+        """Say "applied" only after the commit, which an env.py with a transaction of its own does at its end."""
+        for words, facts in self._unsaid:
+            log.info("%s", words, extra=facts)
+        self._unsaid.clear()
+
+    # -- the connection that env.py opened --------------------------------------------------------------------------
+
+    def _enter_fence(self, connection: Connection | None) -> None:
+        """Check that env.py looks at our database, and put the fence on its connection."""
+        if connection is None or connection.dialect.name not in ("mysql", "mariadb"):
+            raise BadUsage(
+                "env.py gives Alembic no connection to MySQL or MariaDB", advice="Use the `sqlalchemy.url` it gets"
+            )
+        dbapi_connection = connection.connection.dbapi_connection
+        session = Session(connection.dialect, dbapi_connection, self.lock, self._end_statement)
+        if not self.lock.is_seen_from(session.cursor):
+            raise BadUsage(
+                f"env.py opened a connection to another database than {self.settings.database}",
+                meaning="It takes its URL from somewhere else than `sqlalchemy.url` of the configuration",
+                advice="Give both the same database: the gate must not look at one and migrate another",
+            )
+        if session.run("SELECT GET_LOCK(%s, %s)", self.lock.fence, POLL_SECONDS).fetchone()[0] != 1:
+            raise LockLost("another job has the fence although this one holds the gate lock")
+        self._connection_id = session.run("SELECT CONNECTION_ID()").fetchone()[0]
+        session.run(f"SET SESSION lock_wait_timeout = {self.settings.metadata_lock_seconds}")
+        connect.keep_alive(dbapi_connection)
+        self._session = session
+
+    def _leave_fence(self) -> None:
+        """Free the fence even where env.py keeps its connection in a pool; a broken connection has freed it."""
+        if self._session is not None:
+            with suppress(Exception):
+                self._session.run("SELECT RELEASE_LOCK(%s)", self.lock.fence)
+
+    def _end_statement(self) -> None:
+        """End the statement that the migration connection runs, from a second connection."""
+        with suppress(connect.Error), closing(connect.connect(self.settings.database)) as second:
+            query(second, f"KILL QUERY {int(self._connection_id)}")
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """See every statement of every SQLAlchemy engine in this process."""
+
+        def on_execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+            return self._take(cursor, statement, parameters, context, context.dialect.do_execute, parameters)
+
+        def on_executemany(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+            return self._take(cursor, statement, parameters, context, context.dialect.do_executemany, parameters)
+
+        def on_execute_no_params(cursor: Any, statement: str, context: Any) -> bool:
+            return self._take(cursor, statement, None, context, context.dialect.do_execute_no_params)
+
+        listeners = {
+            "do_execute": on_execute,
+            "do_executemany": on_executemany,
+            "do_execute_no_params": on_execute_no_params,
+        }
+        for name, listener in listeners.items():
+            event.listen(Engine, name, listener)
+        try:
+            yield
+        finally:
+            for name, listener in listeners.items():
+                event.remove(Engine, name, listener)
+
+    def _take(self, cursor: Any, statement: str, parameters: Any, context: Any, send: Any, *arguments: Any) -> bool:
+        """Hand a statement of the running revision to the journal; False leaves it to SQLAlchemy."""
+        if not self._recording:
+            return False
+        assert self._revision is not None and self._session is not None
+        if context.root_connection.connection.dbapi_connection is not self._session.dbapi_connection:
+            assert_readable_elsewhere(statement)
+            return False
+        answer = self._revision.execute(
+            statement, parameters, cursor, lambda: send(cursor, statement, *arguments, context)
+        )
+        if answer:
+            give(answer, cursor, statement, context)
+        return True
+
+    def _on_commit(self, _connection: Connection) -> None:
+        if self._recording and self._revision is not None:
+            self._revision.before_commit()
+
+    # -- what went wrong --------------------------------------------------------------------------------------------
+
+    def _explained(self, error: Exception) -> Exception:
+        """Turn what came out of env.py into a condition with a code; what is none of them stays as it is, a bug."""
+        durable = self._revision
+        if durable is not None and isinstance(durable.stopped, GateStop):
+            return durable.stopped
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        number = error_number(cause)
+        if isinstance(error, DBAPIError) and is_lost_connection(cause):
+            return LockLost(f"the migration connection was lost ({number})")
+        if durable is None or not self._recording:
+            return explained(self.settings, error)
+        where = f"statement {durable.count} of revision '{durable.revision}'"
+        what = f"{where}: {type(cause).__name__} {' '.join(map(str, cause.args))}"
+        if isinstance(error, DBAPIError):
+            what += f" in `{summary(durable.statement)}`"
+        if number in (_LOCK_WAIT_TIMEOUT, _DEADLOCK):
+            return LockTimeout(what, meaning="A transaction of somebody else was in the way")
+        position = journal.note_failure(self.lock, durable.revision, what)
+        return RevisionFailed(
+            what,
+            meaning="Nothing of this revision is committed"
+            if position < 0
+            else f"The {position} statements before it are committed, and in the journal",
+        )
+
+
+def give(answer: Answer, cursor: Any, statement: str, context: Any) -> None:
+    """Answer a statement from the journal: what its cursor would show had it been sent."""
+    if answer.error:
+        name, arguments = answer.error
+        raise getattr(context.dialect.loaded_dbapi, name)(*arguments)
+    rows = answer.rows or []
+    if hasattr(cursor, "_executed"):
+        # PyMySQL's cursor (and mysqlclient's) after a query.
+        cursor._executed, cursor._rows, cursor.rownumber = statement, tuple(rows), 0
+        cursor.description = tuple(answer.description) if answer.description else None
+        cursor.rowcount, cursor.lastrowid = answer.rowcount, answer.lastrowid
+    else:
+        context._rowcount = answer.rowcount
+        if answer.description:
+            context.cursor_fetch_strategy = FullyBufferedCursorFetchStrategy(cursor, answer.description, rows)
+
+
+def assert_readable_elsewhere(statement: str) -> None:
+    """Raise where a revision writes on a second connection, which the journal's transactions do not cover."""
+    word = bare(statement)[:6].upper()
+    if kind(statement) is Kind.SESSION or word.startswith(("SELECT", "SHOW", "DESC", "EXPLAI", "WITH")):
+        return
+    raise RevisionFailed(
+        f"a revision writes on a connection of its own: `{summary(statement)}`",
+        meaning="What is committed there cannot be kept in step with the journal",
+        advice="Use `op.execute` or `op.get_bind()` in the script",
+    )
+
+
+def print_sql(settings: Settings, current: Collection[str]) -> None:
+    """Print the SQL of the pending revisions, as env.py's offline mode makes it."""
+    if len(current) > 1:
+        raise BadUsage(f"Alembic makes SQL from one revision only, and the database is at {names(current)}")
+    report.keep_our_log()
+    config = alembic_config(settings)
+    try:
+        command.upgrade(config, ":".join([*current, settings.target]), sql=True)
+    except Exception as error:
+        raise explained(settings, error) from error
+
+
+def explained(settings: Settings, error: Exception) -> Exception:
+    """What went wrong outside of a revision: in the graph, the target or env.py's own connection."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    if isinstance(error, DBAPIError):
+        kind_, meaning = classify(cause)
+        if kind_ is ErrorKind.PERMANENT:
+            return DatabaseRefuses(f"env.py's connection: {meaning}")
+        return DatabaseUnavailable(f"env.py's connection: {meaning}")
+    return explained_graph(error, settings.target) or error
+
+
+def explained_graph(error: Exception, target: str) -> Exception | None:
+    """Alembic's own complaints about revisions, as conditions."""
+    revision_error = error.__cause__ if isinstance(error.__cause__, RevisionError) else error
+    text = str(error)
+    if isinstance(
+        revision_error, MultipleHeads | CycleDetected | LoopDetected | DependencyCycleDetected | DependencyLoopDetected
+    ):
+        return GraphBroken(text)
+    if isinstance(revision_error, ResolutionError) or "Can't locate revision" in text:
+        if getattr(revision_error, "argument", None) == target or f"'{target}'" in text:
+            return BadUsage(f"the target is not a revision of this image: {text}")
+        return RevisionUnknown(text)
+    if isinstance(error, KeyError):
+        return GraphBroken(f"a script goes back to {error}, which no script defines")
+    return BadUsage(text) if isinstance(error, CommandError) else None

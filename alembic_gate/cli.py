@@ -1,0 +1,163 @@
+"""The command line: one verb, one exit code (I6). Without words it upgrades, and does not even load argparse (I4)."""
+
+import os
+import sys
+from typing import Any
+
+from alembic_gate import report, settings, signals
+from alembic_gate.exits import ExitCode, GateStop, Terminated
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb and return the exit code; every way out ends here."""
+    words = sys.argv[1:] if arguments is None else arguments
+    termination_log = ""
+    try:
+        signals.install()
+        form, level, termination_log = settings.report_settings(os.environ)
+        report.start(form, level)
+        if not words:
+            return _upgrade(settings.read(), None)
+        return _run(words)
+    except GateStop as stop:
+        return _end(stop.code, str(stop), termination_log)
+    except Terminated as ended:
+        return _end(ended.code, f"stopped by a signal ({ended.code.name}); the next start goes on from here", "")
+    except Exception as error:
+        report.log.error("unexpected error", exc_info=error)
+        words_ = (
+            f"unexpected error: {type(error).__name__}: {error}. This is a bug. Report it with the traceback above."
+        )
+        return _end(ExitCode.UNEXPECTED, words_, termination_log)
+
+
+def _end(code: ExitCode, words: str, termination_log: str) -> int:
+    words = f"{words} [exit {code:d}, {code.name.lower().replace('_', ' ')}]"
+    if not report.log.handlers and not report.log.parent.handlers:  # type: ignore[union-attr]
+        report.start("text", "info")
+    report.log.error("%s", words, extra={"exit_code": int(code)})
+    report.leave_termination_message(termination_log, words)
+    return int(code)
+
+
+def _run(words: list[str]) -> int:
+    options = _parser().parse_args(words)
+    if options.verb == "manifest":
+        return _manifest()
+    configured = settings.read()
+    verbs = {
+        "upgrade": lambda: _upgrade(configured, options),
+        "downgrade": lambda: _downgrade(configured, options),
+        "wait": lambda: _wait(configured, options),
+        "status": lambda: _status(configured, options),
+        "plan": lambda: _plan(configured, options),
+        "check": lambda: _check(configured),
+        "repair": lambda: _repair(configured, options),
+    }
+    return int(verbs[options.verb]())
+
+
+def _upgrade(configured: settings.Settings, options: Any) -> int:
+    from alembic_gate.upgrade import upgrade
+
+    if options is not None:
+        configured.target = options.target or configured.target
+    upgrade(configured, configured.target)
+    return ExitCode.AT_TARGET
+
+
+def _downgrade(configured: settings.Settings, options: Any) -> int:
+    from alembic_gate.upgrade import downgrade
+
+    configured.target = options.target
+    downgrade(configured, configured.target)
+    return ExitCode.AT_TARGET
+
+
+def _wait(configured: settings.Settings, options: Any) -> int:
+    from alembic_gate.status import wait_until_at_target
+
+    configured.target = options.target or configured.target
+    wait_until_at_target(configured)
+    return ExitCode.AT_TARGET
+
+
+def _status(configured: settings.Settings, options: Any) -> int:
+    from alembic_gate.status import status
+
+    return status(configured, as_json=options.json)
+
+
+def _plan(configured: settings.Settings, options: Any) -> int:
+    from alembic_gate.status import plan
+
+    configured.target = options.target or configured.target
+    plan(configured, sql=options.sql)
+    return ExitCode.AT_TARGET
+
+
+def _check(configured: settings.Settings) -> int:
+    from alembic_gate.check import check
+
+    check(configured)
+    return ExitCode.AT_TARGET
+
+
+def _repair(configured: settings.Settings, options: Any) -> int:
+    from alembic_gate.repair import repair
+
+    repair(configured, options.settle)
+    return ExitCode.AT_TARGET
+
+
+def _manifest() -> int:
+    from alembic_gate import project
+
+    config = os.environ.get("ALEMBIC_CONFIG") or "alembic.ini"
+    path = project.write_manifest(config)
+    if path is None:
+        report.log.warning("no manifest written: only Alembic itself can read the scripts of '%s'", config)
+    else:
+        report.log.info("wrote '%s'", path)
+    return ExitCode.AT_TARGET
+
+
+def _parser() -> Any:
+    import argparse
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> Any:
+            raise GateUsage(f"{message} (see `{self.prog} --help`)")
+
+    class GateUsage(GateStop):
+        code = ExitCode.USAGE
+
+    parser = Parser(
+        prog="alembic-gate", description="Bring a MySQL or MariaDB schema to the head of its Alembic scripts."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+
+    verb = verbs.add_parser("upgrade", help="wait, and apply what is pending (also without any verb)")
+    verb.add_argument("target", nargs="?", help="an Alembic target, GATE_TARGET otherwise")
+    verb = verbs.add_parser(
+        "wait", help="block until the database is at the target or provably ahead of it; writes nothing"
+    )
+    verb.add_argument("target", nargs="?", help="an Alembic target, GATE_TARGET otherwise")
+    verb = verbs.add_parser("status", help="show where the database stands; exit 0 only at head or allowed ahead")
+    verb.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    verb = verbs.add_parser("plan", help="list the pending revisions in order")
+    verb.add_argument("target", nargs="?", help="an Alembic target, GATE_TARGET otherwise")
+    verb.add_argument("--sql", action="store_true", help="with their SQL, through env.py's offline mode")
+    verbs.add_parser("check", help="compare the database with the models")
+    verb = verbs.add_parser("downgrade", help="revert revisions down to a target")
+    verb.add_argument("target", help="an Alembic target such as -1, base or a revision")
+    verb = verbs.add_parser("repair", help="settle an interrupted revision; without an option only show it")
+    settle = verb.add_mutually_exclusive_group()
+    for name, words in (
+        ("done", "the statement in flight was done: go on after it"),
+        ("not-done", "the statement in flight was not done: go on with it"),
+        ("abandon", "forget the interrupted run: the schema was set right by hand"),
+    ):
+        settle.add_argument(f"--{name}", dest="settle", action="store_const", const=name, help=words)
+    verbs.add_parser("manifest", help="at image build: note heads and checksums of the scripts for quick starts")
+    return parser

@@ -1,0 +1,100 @@
+"""See whether a DDL in flight was done: compare what the server shows of the objects that it touches, before and now.
+
+Rests on DDL being atomic one statement at a time (https://dev.mysql.com/doc/refman/en/atomic-ddl.html,
+https://mariadb.com/docs/server/reference/sql-statements/data-definition/atomic-ddl).
+"""
+
+import hashlib
+import re
+from enum import Enum
+from typing import Any
+
+from alembic_gate.classify import error_number
+from alembic_gate.statements import is_call, is_drop, is_repeatable, targets
+
+Fingerprint = dict[str, str]
+
+ABSENT = "absent"
+_WHOLE_SCHEMA = "schema"
+
+# Unknown table, view, trigger, routine, event, database, sequence.
+_MISSING = {1049, 1051, 1146, 1305, 1360, 1539, 4091}
+# What rows, not definitions, change.
+_VOLATILE = re.compile(r"\sAUTO_INCREMENT=\d+")
+# SHOW CREATE TRIGGER and its kind: the time of creation and the client's character sets follow the definition.
+_DEFINING_COLUMNS = 3
+
+
+class Verdict(Enum):
+    DONE = "done"
+    NOT_DONE = "not done"
+    UNSURE = "unsure"
+
+
+def take(cursor: Any, statement: str) -> Fingerprint:
+    """Digest what a DDL touches, on the connection that runs it; one round trip for each object."""
+    touched = targets(statement)
+    if touched is None:
+        return {_WHOLE_SCHEMA: _whole_schema(cursor)}
+    return {str(target): _shown(cursor, target.kind, target.name) for target in touched}
+
+
+def take_again(cursor: Any, before: Fingerprint) -> Fingerprint:
+    """Digest the same objects as `before`."""
+    now = {}
+    for label in before:
+        kind, _, name = label.partition(" ")
+        now[label] = _whole_schema(cursor) if label == _WHOLE_SCHEMA else _shown(cursor, kind, name)
+    return now
+
+
+def compare(statement: str, before: Fingerprint, now: Fingerprint, *, failed: bool = False) -> Verdict:
+    """Decide from the fingerprints whether a DDL was done; `failed` when the server answered it with an error. Pure."""
+    changed = [label for label in before if before[label] != now.get(label)]
+    if not changed:
+        harmless = is_repeatable(statement) or (failed and not is_call(statement))
+        return Verdict.NOT_DONE if harmless else Verdict.UNSURE
+    if is_call(statement) or (_WHOLE_SCHEMA in before and not is_repeatable(statement)):
+        return Verdict.UNSURE
+    if is_drop(statement) and any(now[label] != ABSENT for label in before):
+        return Verdict.UNSURE
+    return Verdict.DONE
+
+
+def _shown(cursor: Any, kind: str, name: str) -> str:
+    try:
+        cursor.execute(f"SHOW CREATE {kind} {name}")
+        row = cursor.fetchone()
+    except Exception as error:
+        number = error_number(error)
+        if number in _MISSING:
+            return ABSENT
+        if number in (1356, 1449, 1347, 1227, 1142):
+            return f"error {number}"
+        raise
+    return _digest([_VOLATILE.sub("", str(part)) for part in row[:_DEFINING_COLUMNS]])
+
+
+def _whole_schema(cursor: Any) -> str:
+    parts: list[str] = []
+    cursor.execute("SHOW FULL TABLES")
+    for table, *_ in cursor.fetchall():
+        if not table.startswith("alembic_gate_"):
+            quoted = table.replace("`", "``")
+            parts += [table, _shown(cursor, "TABLE", f"`{quoted}`")]
+    for table, columns in (
+        ("TRIGGERS", "TRIGGER_NAME, EVENT_MANIPULATION, EVENT_OBJECT_TABLE, ACTION_STATEMENT, ACTION_TIMING"),
+        (
+            "ROUTINES",
+            "ROUTINE_NAME, ROUTINE_TYPE, DTD_IDENTIFIER, ROUTINE_DEFINITION, SQL_DATA_ACCESS, ROUTINE_COMMENT",
+        ),
+        ("EVENTS", "EVENT_NAME, EVENT_DEFINITION, INTERVAL_VALUE, INTERVAL_FIELD, STATUS, EVENT_COMMENT"),
+    ):
+        schema = f"{table.rstrip('S')}_SCHEMA"
+        cursor.execute(f"SELECT {columns} FROM information_schema.{table} WHERE {schema} = DATABASE() ORDER BY 1, 2")
+        parts += [str(row) for row in cursor.fetchall()]
+    return _digest(parts)
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,105 @@
+"""Decide from the revision graph alone where a database stands. Pure: no file, no server, no Alembic.
+
+A graph is a mapping from a revision's id to the ids that it needs first (its parents and dependencies).
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from enum import Enum
+
+from alembic_gate.exits import GraphBroken
+
+Graph = Mapping[str, Collection[str]]
+
+
+class Standing(Enum):
+    AT_TARGET = "at target"
+    BEHIND = "behind"
+    AHEAD = "ahead"
+    UNKNOWN = "unknown"
+    BELOW_FLOOR = "below the floor"
+
+
+def closure(graph: Graph, start: Iterable[str]) -> set[str]:
+    """All revisions that are applied where `start` is: itself and everything that it needs."""
+    seen: set[str] = set()
+    todo = list(start)
+    while todo:
+        revision = todo.pop()
+        if revision not in seen:
+            seen.add(revision)
+            todo.extend(graph.get(revision, ()))
+    return seen
+
+
+def in_order(graph: Graph, revisions: Collection[str]) -> list[str]:
+    """Sort revisions so that each comes after what it needs; raises GraphBroken on a cycle."""
+    ordered: list[str] = []
+    state: dict[str, bool] = {}
+    for first in sorted(revisions):
+        stack = [(first, False)]
+        while stack:
+            revision, needs_done = stack.pop()
+            if needs_done:
+                state[revision] = True
+                ordered.append(revision)
+            elif revision not in state:
+                state[revision] = False
+                stack.append((revision, True))
+                stack.extend((need, False) for need in sorted(graph.get(revision, ())) if need in revisions)
+            elif not state[revision]:
+                raise GraphBroken(f"revision '{revision}' is among its own ancestors")
+    return ordered
+
+
+def assert_sound(graph: Graph, heads: Collection[str]) -> None:
+    """Raise GraphBroken where a parent is missing or the graph has a cycle."""
+    for revision, needs in graph.items():
+        for need in needs:
+            if need not in graph:
+                raise GraphBroken(f"revision '{revision}' goes back to '{need}', which no script defines")
+    in_order(graph, graph.keys())
+    if graph and not heads:
+        raise GraphBroken("no revision is a head")
+
+
+def wanted(graph: Graph, heads: Collection[str], target: str) -> set[str] | None:
+    """The revisions that `target` names; None where only Alembic can tell (relative, partial and branch names)."""
+    if target == "heads":
+        return set(heads)
+    if target == "head":
+        if len(heads) > 1:
+            raise GraphBroken(
+                f"the scripts have {len(heads)} heads: {', '.join(sorted(heads))}",
+                meaning="Two branches were merged in version control, not in the history",
+                advice="Run `alembic merge heads`, or set GATE_TARGET=heads if they are meant to stay apart",
+            )
+        return set(heads)
+    return {target} if target in graph else None
+
+
+def standing(
+    scripts: Graph,
+    target: Collection[str],
+    heads: Collection[str],
+    current: Collection[str],
+    lineage: Graph,
+    floors: Mapping[str, str],
+) -> Standing:
+    """Say where a database at `current` stands to `target`.
+
+    `lineage` is what the journal knows of each revision's parents, `floors` the oldest head that a revision lets start.
+    Ahead must be proved: every current revision that the scripts lack is in the journal, and each of our heads is
+    among its ancestors.
+    """
+    unknown = set(current) - scripts.keys()
+    if not unknown:
+        return Standing.AT_TARGET if set(target) <= closure(scripts, current) else Standing.BEHIND
+    merged = {**lineage, **scripts}
+    applied = closure(merged, current)
+    if not unknown <= lineage.keys() or not set(heads) <= applied:
+        return Standing.UNKNOWN
+    ours = closure(merged, heads)
+    newer = applied - scripts.keys()
+    if any(floor not in ours for revision, floor in floors.items() if revision in newer):
+        return Standing.BELOW_FLOOR
+    return Standing.AHEAD
