@@ -5,7 +5,7 @@ from typing import Any
 from pymysql.cursors import DictCursor
 
 from tests.crash.history import History
-from tests.support.servers import Database
+from tests.support.database import Database
 
 
 def what_is_left(database: Database, history: History) -> dict[str, Any]:

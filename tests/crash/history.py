@@ -49,4 +49,5 @@ DETERMINISTIC = (
     _shipped("branches"),
 )
 SESSION_STATE = _shipped("session_state", may_refuse=True, parent=("id",), child=("parent_id",))
-NONDETERMINISTIC = _shipped("nondeterministic", may_refuse=True)
+NONDETERMINISTIC = _shipped("nondeterministic", may_refuse=True, tenant=("token",))
+SLOW_ALTER = _shipped("slow_alter")

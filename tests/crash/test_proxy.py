@@ -1,17 +1,19 @@
 """The proxy that the crash tests believe: it counts right, and each moment is what its name says."""
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pymysql
 import pytest
 
-from tests.support.proxy import CLIENT_SSL, Moment, Proxy, Strike
-from tests.support.servers import Database
+from tests.support.database import Database
+from tests.support.proxy import CLIENT_SSL, LARGEST_PAYLOAD, Moment, Proxy, Strike
+from tests.support.servers import Kind, Server
 
 CLIENT = """
 import os, pymysql, sys
@@ -25,6 +27,8 @@ with connection.cursor() as cursor:
             pass
         print("answered", flush=True)
 """
+NewServer = Callable[..., Server]
+
 SETS = 1
 """PyMySQL's own statement before the first of ours: SET AUTOCOMMIT."""
 
@@ -106,35 +110,34 @@ def test_sigterm_lets_everything_pass_on(counted: Database, moment: Moment) -> N
 
 
 def test_statements_are_counted_over_all_connections(counted: Database) -> None:
-    with Proxy(counted.server.host, counted.server.port) as proxy:
-        proxy.aim(os.getpid())
-        login = {"user": counted.user, "password": counted.password, "database": counted.name, "ssl_disabled": True}
-        with (
-            pymysql.connect(host="127.0.0.1", port=proxy.port, **login) as one,
-            pymysql.connect(host="127.0.0.1", port=proxy.port, **login) as other,
-        ):
-            for number, connection in enumerate((one, other, one)):
-                connection.cursor().execute(f"SELECT {number}")
+    proxy = Proxy(counted.server.host, counted.server.port)
+    with proxy, connect_through(proxy, counted) as one, connect_through(proxy, counted) as other:
+        for number, connection in enumerate((one, other, one)):
+            connection.cursor().execute(f"SELECT {number}")
     assert [text for text in proxy.statements if text.startswith("SELECT")] == ["SELECT 0", "SELECT 1", "SELECT 2"]
 
 
-def test_statement_and_rows_of_more_than_16_mib_pass_whole(counted: Database) -> None:
-    with counted.server.admin() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT @@GLOBAL.max_allowed_packet")
-        before = cursor.fetchone()[0]
-        cursor.execute("SET GLOBAL max_allowed_packet = 64 * 1024 * 1024")
-    try:
-        long = "x" * (2 * 0xFF_FFFF)
-        with Proxy(counted.server.host, counted.server.port) as proxy:
-            login = {"user": counted.user, "password": counted.password, "database": counted.name, "ssl_disabled": True}
-            with pymysql.connect(host="127.0.0.1", port=proxy.port, max_allowed_packet=1 << 26, **login) as connection:
-                cursor = connection.cursor()
-                cursor.execute(f"SELECT '{long}'")
-                assert cursor.fetchone() == (long,)
-        assert sum(text.startswith("SELECT 'xxx") for text in proxy.statements) == 1
-    finally:
-        with counted.server.admin() as connection, connection.cursor() as cursor:
-            cursor.execute("SET GLOBAL max_allowed_packet = %s", (before,))
+def test_statement_and_row_of_more_than_16_mib_pass_whole(new_server: NewServer, server_kind: Kind) -> None:
+    database = new_server(server_kind, options=["--max-allowed-packet=64M"]).create_database()
+    long = "x" * (2 * LARGEST_PAYLOAD)
+    proxy = Proxy(database.server.host, database.server.port)
+    with proxy, connect_through(proxy, database, max_allowed_packet=1 << 26) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"SELECT '{long}'")
+        assert cursor.fetchone() == (long,)
+    assert sum(text.startswith("SELECT 'xxx") for text in proxy.statements) == 1
+
+
+def connect_through(proxy: Proxy, database: Database, **settings: Any) -> "pymysql.Connection[Any]":
+    """Connect to the database by way of the proxy."""
+    return pymysql.connect(
+        host="127.0.0.1",
+        port=proxy.port,
+        user=database.user,
+        password=database.password,
+        database=database.name,
+        **{"ssl_disabled": True, **settings},
+    )
 
 
 def test_client_that_asks_for_tls_is_named_as_the_mistake_it_is(database: Database) -> None:

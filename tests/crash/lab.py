@@ -1,0 +1,88 @@
+"""What a crash test works with: a rig for every core, reference runs made once, the figures of all that was tried."""
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+
+from tests.crash.jobs import Entrypoint, ForkServer
+from tests.crash.points import Point, Reference, Route
+from tests.crash.rig import Rig, run_again_counted, run_undisturbed
+from tests.crash.verdict import Outcome, Tally, try_point
+from tests.support.proxy import Strike
+
+
+class Lab:
+    """Tries points on all cores, with jobs of one kind: "gate" or "plain"."""
+
+    def __init__(self, directory: Path, kind: str = "gate") -> None:
+        self._directory = directory
+        self._rigs = [Rig(ForkServer(kind), directory / f"rig{number}") for number in range(os.cpu_count() or 1)]
+        self._free: SimpleQueue[Rig] = SimpleQueue()
+        for rig in self._rigs:
+            self._free.put(rig)
+        self._references: dict[tuple[str, str, tuple[str, ...]], Reference] = {}
+        self._tallies: dict[str, Tally] = {}
+
+    def close(self) -> None:
+        """End the fork servers."""
+        for rig in self._rigs:
+            rig.close()
+
+    @contextmanager
+    def rig(self) -> Iterator[Rig]:
+        """Lend out a rig."""
+        rig = self._free.get()
+        try:
+            yield rig
+        finally:
+            self._free.put(rig)
+
+    @contextmanager
+    def entrypoint_rig(self) -> Iterator[Rig]:
+        """Lend out a rig whose jobs are interpreters of their own."""
+        yield Rig(Entrypoint(), self._directory / "entrypoint")
+
+    @contextmanager
+    def plain_rig(self) -> Iterator[Rig]:
+        """Lend out a rig whose jobs are plain Alembic."""
+        rig = Rig(ForkServer("plain"), self._directory / "plain")
+        try:
+            yield rig
+        finally:
+            rig.close()
+
+    def reference(self, route: Route) -> Reference:
+        """Run the route undisturbed, the first time that it is asked for."""
+        key = (route.server.kind, route.history.name, route.argv)
+        if key not in self._references:
+            with self.rig() as rig:
+                self._references[key] = run_undisturbed(rig, route)
+        return self._references[key]
+
+    def statements_after(self, reference: Reference, strike: Strike) -> tuple[str, ...]:
+        """Return the statements of the start that follows the strike."""
+        with self.rig() as rig:
+            return run_again_counted(rig, reference, strike)
+
+    def try_all(self, points: Iterable[Point], label: str) -> list[Outcome]:
+        """Try the points on all cores and count them under the label."""
+        with ThreadPoolExecutor(len(self._rigs)) as pool:
+            return list(pool.map(lambda point: self.try_one(point, label), points))
+
+    def try_one(self, point: Point, label: str, rig: Rig | None = None) -> Outcome:
+        """Try a point, on any rig unless one is given, and count it under the label."""
+        if rig is None:
+            with self.rig() as free:
+                return self.try_one(point, label, free)
+        outcome = try_point(rig, point)
+        self._tallies.setdefault(label, Tally()).add(outcome)
+        return outcome
+
+    def figures(self) -> Iterator[str]:
+        """Yield a line for each label and server."""
+        for label, tally in self._tallies.items():
+            for line in tally.lines():
+                yield f"{label}, {line}"
