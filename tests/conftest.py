@@ -9,6 +9,7 @@ from tests.support import machine
 from tests.support.database import Database
 from tests.support.figures import KINDS as FOLDERS
 from tests.support.figures import Figures, kind_of
+from tests.support.galera import GaleraCluster
 from tests.support.servers import KINDS, Kind, Server, software
 
 NewServer = Callable[..., Server]
@@ -72,6 +73,15 @@ def database(server: Server) -> Iterator[Database]:
     fresh = server.create_database()
     yield fresh
     fresh.drop()
+
+
+@pytest.fixture(scope="session")
+def galera() -> Iterator[GaleraCluster]:
+    """The run's cluster of three nodes. Shared: whoever freezes, kills or cuts off a node brings it back."""
+    machine.require(machine.ensure_galera)
+    cluster = GaleraCluster()
+    yield cluster.start()
+    cluster.stop()
 
 
 @pytest.fixture

@@ -43,6 +43,12 @@ class Database:
                 cursor.execute(f"GRANT ALL ON `{pattern.replace('%', '%%')}`.* TO %s@%s", (database.user, host))
         return database
 
+    def seen_from(self, server: "Server") -> "Database":
+        """Return the same database as another node of a cluster has it."""
+        other = Database(server, self.name)
+        other.password = self.password
+        return other
+
     def __repr__(self) -> str:
         return f"<database {self.name} on {self.server!r}>"
 
@@ -71,6 +77,9 @@ class Database:
         """Return all definitions and rows except the gate's own tables; equal for equal databases of any name."""
         with self.server.admin(database=self.name) as connection, connection.cursor() as cursor:
             cursor.execute(f"SET SESSION lock_wait_timeout = {DUMP_LOCK_SECONDS}")
+            if self.server.kind == "mariadb":
+                # On a cluster's node: look only once everything that another node committed before has arrived.
+                cursor.execute("SET SESSION wsrep_sync_wait = 15")
             return _Dump(cursor, self).everything()
 
     def drop(self) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alembic-gate"
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+GALERA_PROVIDER = "usr/lib/galera/libgalera_smm.so"
 HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
 INSTALL_SECONDS = 900  # a slow mirror is waited for, a dead one must not hang the run for ever
 
@@ -45,13 +46,16 @@ def ensure_mysql() -> Path:
 
 
 def ensure_mariadb() -> Path:
-    """Return the root of an unpacked MariaDB 10.11 server."""
-    return _ensure_tree("mariadb", "bookworm", ["mariadb-server-core"])
+    """Return the root of an unpacked MariaDB 10.11 server, with the Galera provider beside it."""
+    return _ensure_tree("mariadb", "bookworm", ["mariadb-server-core", "galera-4"])
 
 
 def ensure_galera() -> Path:
-    """Return the root of an unpacked MariaDB 10.11 server with the Galera provider."""
-    return _ensure_tree("galera", "bookworm", ["mariadb-server-core", "galera-4"])
+    """Return the root of an unpacked MariaDB 10.11 server that can be a node of a cluster."""
+    root = ensure_mariadb()
+    if not (root / GALERA_PROVIDER).exists():
+        raise CannotInstall(f"{root} was unpacked without galera-4: remove it, and it is made anew")
+    return root
 
 
 def ensure_podman() -> Path:

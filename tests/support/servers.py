@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -147,13 +147,21 @@ class Server:
         assert self._process, f"{self!r} is not running"
         return self._process.pid
 
-    def start(self, extra_args: Sequence[str] = (), *, wait: bool = True) -> "Server":
+    def start(
+        self, extra_args: Sequence[str] = (), *, wait: bool = True, environment: Mapping[str, str] | None = None
+    ) -> "Server":
         """Start the process and, unless told not to, wait until it takes connections; raises ServerFailed."""
         assert self._process is None, f"{self!r} is running already"
         command = [*self.software.command(self.data), *self._own_options(), *self.options, *extra_args]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=self.folder,
+                env={**os.environ, **(environment or {})},
             )
         cleanup.end_with_us(self._process.pid)
         if wait:
