@@ -1,8 +1,12 @@
-"""Counts tests per kind and says at the end of a run what ran, what was skipped and why (a pytest plugin)."""
+"""Counts tests per kind and says what ran and what was skipped: a pytest plugin, and a summary over all runs for CI.
+
+Other tests put figures of theirs into `.reports/NAME.json`; the summary shows them as they are.
+"""
 
 import json
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -43,8 +47,7 @@ class Figures:
         """Print the table, and write it down when the run has a name."""
         terminalreporter.section("figures")
         for kind in sorted(self._counts, key=lambda name: KINDS.index(name) if name in KINDS else len(KINDS)):
-            counts = ", ".join(f"{self._counts[kind][outcome]} {outcome}" for outcome in OUTCOMES)
-            terminalreporter.write_line(f"{kind:12} {counts}, {self._seconds[kind]:.1f} s")
+            terminalreporter.write_line(f"{kind:12} {counted(self._counts[kind])}, {self._seconds[kind]:.1f} s")
         if self._name:
             REPORTS.mkdir(exist_ok=True)
             figures = {
@@ -53,3 +56,32 @@ class Figures:
                 "skips": dict(self._reasons),
             }
             (REPORTS / f"tests-{self._name}.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def summary() -> str:
+    """Return what is in `.reports`, from all runs since it was emptied, as text."""
+    lines: list[str] = []
+    reasons: Counter[str] = Counter()
+    for path in sorted(REPORTS.glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not path.name.startswith("tests-"):
+            lines.append(f"{path.stem}: {json.dumps(content)}")
+            continue
+        run = path.stem.removeprefix("tests-")
+        lines += [f"run '{run}', {kind}: {counted(counts)}" for kind, counts in content["tests"].items()]
+        reasons.update(content["skips"])
+    lines += [f"skipped {count} times: {reason}" for reason, count in reasons.items()] or ["skipped: nothing"]
+    stages = REPORTS / "stages.txt"
+    if stages.exists():
+        rows = [line.split() for line in stages.read_text(encoding="utf-8").splitlines()]
+        lines += [f"make {name}: {seconds} s, exit code {code}" for name, seconds, code in rows]
+    return "\n".join(lines)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Return the counts of one kind as words."""
+    return ", ".join(f"{counts.get(outcome, 0)} {outcome}" for outcome in OUTCOMES)
+
+
+if __name__ == "__main__":
+    print(summary())
