@@ -94,10 +94,11 @@ def _ensure_tree(name: str, suite: str, packages: Sequence[str]) -> Path:
         if not root.exists():
             _ensure_command("mmdebstrap", ["mmdebstrap", "debian-archive-keyring"])
             partial = CACHE / f"{name}.partial"
-            _run(_as_root(["rm", "-rf", str(partial)]), "an unfinished download cannot be removed")
             include = ",".join([*packages, "libc-bin"])
-            command = ["mmdebstrap", "--quiet", "--variant=extract", *_apt_settings(), f"--include={include}"]
-            _run(_as_root([*command, suite, str(partial)]), f"{packages[0]} cannot be unpacked from Debian {suite}")
+            unpack = ["mmdebstrap", "--quiet", "--variant=extract", *_apt_settings(), f"--include={include}"]
+            unpack = _as_root([*unpack, suite, str(partial)])
+            _run(_as_root(["rm", "-rf", str(partial)]), "what an interrupted download left cannot be removed")
+            _run(unpack, f"{packages[0]} cannot be unpacked from Debian {suite}")
             partial.rename(root)
     return root
 
