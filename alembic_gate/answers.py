@@ -1,6 +1,6 @@
 """Keep what the server answered, so that a resumed revision hears the same again: typed JSON, compressed, bounded.
 
-One entry a statement: [digest, rowcount, lastrowid, description, rows], or [digest, error class, error arguments], or
+One entry a statement: [digest, rowcount, lastrowid, description, rows, variables], or [digest, error class, arguments], or
 [digest] where the answer was too large to keep. The digest is of all statements so far, texts and parameters.
 """
 
@@ -11,115 +11,56 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
+
+# Answers up to this length are kept whatever the limit says: the replay of writes needs them.
+_SMALL = 256
 
 
-class Answer:
+class Answer(NamedTuple):
     """What came back for one statement."""
 
-    __slots__ = ("description", "digest", "error", "kept", "lastrowid", "rowcount", "rows", "variables")
-
-    def __init__(
-        self,
-        digest: str,
-        rowcount: int = -1,
-        lastrowid: int | None = None,
-        description: list[tuple[Any, ...]] | None = None,
-        rows: list[tuple[Any, ...]] | None = None,
-        error: tuple[str, tuple[Any, ...]] | None = None,
-        variables: list[tuple[str, Any]] | None = None,
-        kept: bool = True,
-    ) -> None:
-        self.digest = digest
-        self.rowcount = rowcount
-        self.lastrowid = lastrowid
-        self.description = description
-        self.rows = rows
-        self.error = error
-        self.variables = variables
-        self.kept = kept
+    digest: str
+    rowcount: int = -1
+    lastrowid: int | None = None
+    description: list[tuple[Any, ...]] | None = None
+    rows: list[tuple[Any, ...]] | None = None
+    variables: list[tuple[str, Any]] | None = None
+    error: tuple[str, tuple[Any, ...]] | None = None
+    kept: bool = True
 
 
 class RunningDigest:
     """A hash over the statements of a revision so far."""
-
-    LENGTH = 16
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
 
     def add(self, statement: str, parameters: Any) -> str:
         """Add a statement, and return the digest up to and with it."""
-        self._hash.update(statement.encode("utf-8", "surrogatepass"))
-        self._hash.update(b"\x00" + _dump(parameters, _describe).encode("utf-8", "surrogatepass") + b"\x00")
-        return self._hash.hexdigest()[: self.LENGTH]
+        said = json.dumps([statement, parameters], default=_described)
+        self._hash.update(said.encode() + b"\n")
+        return self._hash.hexdigest()[:16]
 
 
 def encode(answer: Answer) -> str:
-    """One line for an answer; raises TypeError or ValueError for a value that JSON cannot carry to and fro."""
-    if not answer.kept:
-        return _dump([answer.digest], _tag)
+    """One line for an answer; raises TypeError for a value that cannot be carried to and fro."""
+    entry: list[Any] = [answer.digest]
     if answer.error:
-        return _dump([answer.digest, *answer.error], _tag)
-    return _dump(
-        [answer.digest, answer.rowcount, answer.lastrowid, answer.description, answer.rows, answer.variables], _tag
-    )
+        entry += answer.error
+    elif answer.kept:
+        entry += answer[1:6]
+    return json.dumps(entry, default=_tagged, separators=(",", ":"))
 
 
 def decode(line: str) -> Answer:
-    digest, *rest = json.loads(line, object_hook=_untag)
+    digest, *rest = json.loads(line, object_hook=_untagged)
     if not rest:
         return Answer(digest, kept=False)
     if len(rest) == 2:
         return Answer(digest, error=(rest[0], tuple(rest[1])))
-    rowcount, lastrowid, description, rows, variables = rest
-    columns = None if description is None else [tuple(column) for column in description]
-    found = None if rows is None else [tuple(row) for row in rows]
-    return Answer(digest, rowcount, lastrowid, columns, found, variables=variables)
-
-
-class Recorder:
-    """Collects answers as compressed chunks, one a checkpoint; forgets the large ones past the limit of the setting."""
-
-    def __init__(self, limit_bytes: int, kept: bytes = b"") -> None:
-        self._limit = limit_bytes
-        self.committed = kept
-        self._pending: list[str] = []
-        self._noted = 0
-        self._chunk = b""
-        self._size = len(kept)
-
-    def add(self, answer: Answer) -> None:
-        """Keep an answer until the next checkpoint."""
-        try:
-            line = encode(answer)
-        except (TypeError, ValueError):
-            line = encode(Answer(answer.digest, kept=False))
-        # Judged before compression where it is cheap: text never compresses a hundredfold in practice.
-        if len(line) > 256 and self._size + len(zlib.compress(line.encode(), 1)) > self._limit:
-            line = encode(Answer(answer.digest, kept=False))
-        elif len(line) > 256:
-            self._size += len(line) // 4
-        self._pending.append(line)
-
-    def forget_last(self) -> None:
-        """Take back the last answer: its statement is sent again."""
-        self._pending.pop()
-
-    def chunk(self) -> bytes:
-        """What was added since the last commit, for the checkpoint that is being written."""
-        self._noted = len(self._pending)
-        if not self._pending:
-            return b""
-        self._chunk = zlib.compress(("\n".join(self._pending) + "\n").encode(), 6)
-        return self._chunk
-
-    def mark_committed(self) -> None:
-        """The checkpoint that took the last chunk is committed; answers added since then stay for the next."""
-        if self._noted:
-            self.committed += self._chunk
-            del self._pending[: self._noted]
-            self._noted = 0
+    tuples = [items and [tuple(item) for item in items] for items in rest[2:]]
+    return Answer(digest, rest[0], rest[1], *tuples)
 
 
 def read(chunks: bytes) -> list[Answer]:
@@ -132,51 +73,75 @@ def read(chunks: bytes) -> list[Answer]:
     return [decode(line) for line in text.decode().splitlines()]
 
 
-def _dump(value: Any, default: Any) -> str:
-    return json.dumps(value, default=default, separators=(",", ":"))
+class Recorder:
+    """Collects answers as compressed chunks, one a checkpoint; forgets the large ones past the limit of the setting."""
+
+    def __init__(self, limit_bytes: int, committed: bytes = b"") -> None:
+        self.committed = committed
+        self._room = limit_bytes - len(committed)
+        self._pending: list[str] = []
+        self._noted = 0
+        self._chunk = b""
+
+    def add(self, answer: Answer) -> None:
+        """Keep an answer until the next checkpoint."""
+        try:
+            line = encode(answer)
+        except (TypeError, ValueError):
+            line = encode(Answer(answer.digest, kept=False))
+        if len(line) > _SMALL:
+            self._room -= len(zlib.compress(line.encode(), 1))
+            if self._room < 0:
+                line = encode(Answer(answer.digest, kept=False))
+        self._pending.append(line)
+
+    def forget_last(self) -> None:
+        """Take back the last answer: its statement is sent again."""
+        self._pending.pop()
+
+    def chunk(self) -> bytes:
+        """What was added since the last commit, for the checkpoint that is being written."""
+        self._noted = len(self._pending)
+        self._chunk = zlib.compress(("\n".join(self._pending) + "\n").encode()) if self._pending else b""
+        return self._chunk
+
+    def mark_committed(self) -> None:
+        """The checkpoint that took the last chunk is committed; answers added since then stay for the next."""
+        self.committed += self._chunk
+        del self._pending[: self._noted]
+        self._noted, self._chunk = 0, b""
 
 
-_TO_TEXT: dict[type, tuple[str, Any]] = {
-    Decimal: ("decimal", str),
-    bytes: ("bytes", lambda value: b64encode(value).decode()),
-    bytearray: ("bytes", lambda value: b64encode(value).decode()),
-    datetime: ("datetime", datetime.isoformat),
-    date: ("date", date.isoformat),
-    time: ("time", time.isoformat),
-    timedelta: ("microseconds", lambda value: value // timedelta(microseconds=1)),
+_CARRIED: dict[type, tuple[str, Any, Any]] = {
+    Decimal: ("decimal", str, Decimal),
+    bytes: ("bytes", lambda value: b64encode(value).decode(), b64decode),
+    datetime: ("datetime", datetime.isoformat, datetime.fromisoformat),
+    date: ("date", date.isoformat, date.fromisoformat),
+    time: ("time", time.isoformat, time.fromisoformat),
+    timedelta: ("microseconds", lambda value: value // timedelta(microseconds=1), lambda n: timedelta(microseconds=n)),
 }
-_FROM_TEXT: dict[str, Any] = {
-    "decimal": Decimal,
-    "bytes": b64decode,
-    "datetime": datetime.fromisoformat,
-    "date": date.fromisoformat,
-    "time": time.fromisoformat,
-    "microseconds": lambda value: timedelta(microseconds=value),
-}
+_BACK = {name: back for name, _, back in _CARRIED.values()}
 
 
-def _tag(value: Any) -> Any:
+def _tagged(value: Any) -> Any:
     """Carry a value that JSON lacks as {type: text}; rows hold no dictionaries of their own."""
-    if type(value) not in _TO_TEXT:
-        raise TypeError(type(value).__name__)
-    name, convert = _TO_TEXT[type(value)]
-    return {name: convert(value)}
+    name, there, _ = _CARRIED[type(value)] if type(value) in _CARRIED else _unknown(value)
+    return {name: there(value)}
 
 
-def _untag(tagged: dict[str, Any]) -> Any:
-    if len(tagged) == 1:
-        ((name, text),) = tagged.items()
-        if name in _FROM_TEXT:
-            return _FROM_TEXT[name](text)
-    return tagged
+def _unknown(value: Any) -> Any:
+    raise TypeError(type(value).__name__)
 
 
-def _describe(value: Any) -> Any:
+def _untagged(tagged: dict[str, Any]) -> Any:
+    ((name, text),) = tagged.items()
+    return _BACK[name](text)
+
+
+def _described(value: Any) -> Any:
     """For the digest only: any value in a form that is the same in every run, or differs and so leads to a refusal."""
-    if type(value) in _TO_TEXT:
-        return _tag(value)
+    if type(value) in _CARRIED:
+        return _tagged(value)
     if isinstance(value, set | frozenset):
         return sorted(map(str, value))
-    if isinstance(value, Iterable):
-        return list(value)
-    return f"{type(value).__name__} {value}"
+    return list(value) if isinstance(value, Iterable) else f"{type(value).__name__} {value}"

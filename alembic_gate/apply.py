@@ -31,10 +31,10 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.exc import DBAPIError
 
-from alembic_gate import connect, journal, report
+from alembic_gate import connect, journal, project, report
 from alembic_gate.answers import Answer
+from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, classify, error_number, is_lost_connection
 from alembic_gate.classify import Kind as ErrorKind
-from alembic_gate.classify import classify, error_number, is_lost_connection
 from alembic_gate.durable import DurableRevision, Session
 from alembic_gate.exits import (
     BadUsage,
@@ -48,8 +48,8 @@ from alembic_gate.exits import (
     RevisionInterrupted,
     RevisionUnknown,
 )
-from alembic_gate.glance import names, query
-from alembic_gate.graph import closure
+from alembic_gate.glance import Sight, judge_graph, names
+from alembic_gate.graph import Standing, wanted
 from alembic_gate.journal import Row, Writer
 from alembic_gate.lock import POLL_SECONDS, GateLock
 from alembic_gate.project import Script, Scripts, checksum
@@ -58,56 +58,49 @@ from alembic_gate.report import log
 from alembic_gate.settings import Settings
 from alembic_gate.statements import Kind, bare, kind, summary
 
-_LOCK_WAIT_TIMEOUT, _DEADLOCK = 1205, 1213
+# What an env.py may use; another one is replaced by PyMySQL.
+DRIVERS = ("pymysql", "aiomysql", "asyncmy")
 
 
 def open_project(settings: Settings) -> tuple[Config, ScriptDirectory, Scripts]:
     """Load the project with Alembic, its `sqlalchemy.url` set from our settings; raises BadUsage and GraphBroken."""
+    config = alembic_config(settings)
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            directory = ScriptDirectory.from_config(config)
+            return config, directory, _scripts_of(directory)
+    except (CommandError, RevisionError, KeyError) as error:
+        raise explained(settings, error) from error
+
+
+def alembic_config(settings: Settings) -> Config:
+    """Alembic's configuration with our URL in it; the driver stays the one that the project names, if it names one."""
     if not os.path.isfile(settings.config):
         raise BadUsage(
             f"there is no Alembic configuration at '{settings.config}'",
             meaning="The working directory is not the project's, or the image lacks it",
             advice="Set ALEMBIC_CONFIG to the path of the project's alembic.ini",
         )
-    config = alembic_config(settings)
-    try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):
-            directory = ScriptDirectory.from_config(config)
-            return config, directory, scripts_of(directory)
-    except (CommandError, KeyError) as error:
-        raise explained_graph(error, settings.target) or error from error
-
-
-def alembic_config(settings: Settings) -> Config:
-    """Alembic's configuration with our URL in it; the driver stays the one that the project names, if it names one."""
-    config = Config(settings.config, attributes={"alembic_gate": True})
+    # As the `alembic` command combines the two files.
+    toml = settings.config if os.path.basename(settings.config) == "pyproject.toml" else "pyproject.toml"
+    config = Config("alembic.ini" if toml == settings.config else settings.config, toml_file=toml)
     driver = "pymysql"
     with suppress(Exception):
-        driver = make_url(config.get_main_option("sqlalchemy.url") or "").get_driver_name() or driver
-    if driver not in ("pymysql", "aiomysql", "asyncmy", "mysqldb"):
-        driver = "pymysql"
-    config.set_main_option("sqlalchemy.url", settings.database.sqlalchemy_url(driver).replace("%", "%%"))
+        driver = make_url(config.get_main_option("sqlalchemy.url") or "").get_driver_name()
+    url = settings.database.sqlalchemy_url(driver if driver in DRIVERS else "pymysql")
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     return config
 
 
-def scripts_of(directory: ScriptDirectory) -> Scripts:
+def _scripts_of(directory: ScriptDirectory) -> Scripts:
     """The project's revisions as Alembic reads them."""
-    found = []
-    for revision in directory.revision_map._revision_map.values():
-        if revision is None:
-            continue
-        script = directory.get_revision(revision.revision)
-        found.append(
-            Script(
-                revision=script.revision,
-                parents=tuple(script._versioned_down_revisions),
-                depends_on=tuple(script._resolved_dependencies),
-                floor=str(getattr(script.module, "gate_floor", "") or ""),
-                checksum=checksum(script.path),
-                path=script.path,
-            )
-        )
-    return Scripts(list({script.revision: script for script in found}.values()))
+    found = {revision.revision for revision in directory.revision_map._revision_map.values() if revision}
+    scripts = []
+    for script in map(directory.get_revision, found):
+        floor = str(getattr(script.module, "gate_floor", None) or "")
+        parents, depends_on = tuple(script._versioned_down_revisions), tuple(script._resolved_dependencies)
+        scripts.append(Script(script.revision, parents, depends_on, floor, checksum(script.path), script.path))
+    return Scripts(scripts)
 
 
 def relative(target: str) -> bool:
@@ -164,9 +157,8 @@ class Migration:
         self.heads = set(heads)
         context.on_version_apply_callbacks += (self._on_version_apply,)
         journal.ensure_table(self.lock)
-        applied = closure(self.scripts.graph, heads)
-        journal.adopt(self.lock, self.scripts, applied)
-        journal.assert_scripts_unchanged(self.settings, self.scripts, applied, self.lock.query)
+        journal.adopt(self.lock, self.scripts, heads)
+        journal.assert_scripts_unchanged(self.settings, self.scripts, heads, self.lock.rows)
         event.listen(context.connection, "commit", self._on_commit)
         try:
             row = self._interrupted_row(heads)
@@ -195,7 +187,7 @@ class Migration:
     def _interrupted_row(self, heads: Collection[str]) -> Row | None:
         """The open row that has to be finished first; those that somebody else has completed are closed."""
         resumable = []
-        for row in journal.read_rows(self.lock.query, "state IN ('running', 'failed')"):
+        for row in journal.read_open_rows(self.lock.rows):
             action, why = decide_revision(row.revision, row.direction, self.scripts.graph, heads)
             if action is Action.REFUSE:
                 raise RevisionInterrupted(
@@ -207,7 +199,9 @@ class Migration:
             elif journal.settle(self.lock, row, "applied" if row.direction == "upgrade" else "reverted"):
                 log.info("the %s of '%s' was completed by other means", row.direction, row.revision)
         if len(resumable) > 1:
-            raise RevisionInterrupted(f"several revisions are interrupted: {names(row.revision for row in resumable)}")
+            raise RevisionInterrupted(
+                f"several revisions are interrupted: {names([row.revision for row in resumable])}"
+            )
         return resumable[0] if resumable else None
 
     def _run(self, plan: list[Any], row: Row | None) -> Iterator[Any]:
@@ -222,7 +216,7 @@ class Migration:
             facts = {"revision": revision, "direction": direction, "index": index, "total": len(plan)}
             since = f", interrupted after {row.position} committed statements" if row else ""
             log.info("%s %d of %d: '%s' (%s)%s", doing, index, len(plan), revision, step.doc, since, extra=facts)
-            writer = Writer(self.lock, self._session.cursor, script, direction, resumed=row is not None)
+            writer = Writer(self.lock, self._session.cursor, self.scripts, script, direction)
             durable = DurableRevision(self._session, writer, revision, row, self.settings.journal_limit_bytes)
             step.migration_fn = self._recorded(step.migration_fn, durable)
             yield step
@@ -287,45 +281,36 @@ class Migration:
     def _end_statement(self) -> None:
         """End the statement that the migration connection runs, from a second connection."""
         with suppress(connect.Error), closing(connect.connect(self.settings.database)) as second:
-            query(second, f"KILL QUERY {int(self._connection_id)}")
+            second.rows(f"KILL QUERY {int(self._connection_id)}")
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
         """See every statement of every SQLAlchemy engine in this process."""
 
-        def on_execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-            return self._take(cursor, statement, parameters, context, context.dialect.do_execute, parameters)
+        def listener(name: str) -> Callable[..., bool]:
+            # With parameters (cursor, statement, parameters, context), without them (cursor, statement, context).
+            return lambda *arguments: self._take(name, *arguments)
 
-        def on_executemany(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-            return self._take(cursor, statement, parameters, context, context.dialect.do_executemany, parameters)
-
-        def on_execute_no_params(cursor: Any, statement: str, context: Any) -> bool:
-            return self._take(cursor, statement, None, context, context.dialect.do_execute_no_params)
-
-        listeners = {
-            "do_execute": on_execute,
-            "do_executemany": on_executemany,
-            "do_execute_no_params": on_execute_no_params,
-        }
-        for name, listener in listeners.items():
-            event.listen(Engine, name, listener)
+        listeners = {name: listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")}
+        for name, function in listeners.items():
+            event.listen(Engine, name, function)
         try:
             yield
         finally:
-            for name, listener in listeners.items():
-                event.remove(Engine, name, listener)
+            for name, function in listeners.items():
+                event.remove(Engine, name, function)
 
-    def _take(self, cursor: Any, statement: str, parameters: Any, context: Any, send: Any, *arguments: Any) -> bool:
+    def _take(self, name: str, cursor: Any, statement: str, *rest: Any) -> bool:
         """Hand a statement of the running revision to the journal; False leaves it to SQLAlchemy."""
         if not self._recording:
             return False
-        assert self._revision is not None and self._session is not None
+        assert self._revision and self._session
+        *parameters, context = rest
         if context.root_connection.connection.dbapi_connection is not self._session.dbapi_connection:
             assert_readable_elsewhere(statement)
             return False
-        answer = self._revision.execute(
-            statement, parameters, cursor, lambda: send(cursor, statement, *arguments, context)
-        )
+        send = getattr(context.dialect, name)
+        answer = self._revision.execute(statement, parameters, cursor, lambda: send(cursor, statement, *rest))
         if answer:
             give(answer, cursor, statement, context)
         return True
@@ -351,7 +336,7 @@ class Migration:
         what = f"{where}: {type(cause).__name__} {' '.join(map(str, cause.args))}"
         if isinstance(error, DBAPIError):
             what += f" in `{summary(durable.statement)}`"
-        if number in (_LOCK_WAIT_TIMEOUT, _DEADLOCK):
+        if number in (LOCK_WAIT_TIMEOUT, DEADLOCK):
             return LockTimeout(what, meaning="A transaction of somebody else was in the way")
         position = journal.note_failure(self.lock, durable.revision, what)
         return RevisionFailed(
@@ -389,6 +374,46 @@ def assert_readable_elsewhere(statement: str) -> None:
         meaning="What is committed there cannot be kept in step with the journal",
         advice="Use `op.execute` or `op.get_bind()` in the script",
     )
+
+
+def look_by_alembic(settings: Settings, sight: Sight) -> Sight:
+    """Ask the project's own env.py for the versions, where it names its own version table; writes nothing."""
+    report.keep_our_log()
+    config, directory, _ = open_project(settings)
+    versions: set[str] = set()
+
+    def note(heads: tuple[str, ...], _context: Any) -> list[Any]:
+        versions.update(heads)
+        return []
+
+    try:
+        with EnvironmentContext(config, directory, fn=note, dont_mutate=True):
+            directory.run_env()
+    except Exception as error:
+        raise explained(settings, error) from error
+    return Sight(frozenset(versions), sight.interrupted, sight.journal)
+
+
+def judge_by_alembic(
+    settings: Settings, sight: Sight, target: str, connection: connect.Connection
+) -> tuple[Standing, str]:
+    """What `glance.judge` says, where it takes Alembic to tell; a relative target always has something to do."""
+    if relative(target):
+        return Standing.BEHIND, ""
+    scripts = open_project(settings)[2]
+    revisions = wanted(scripts.graph, scripts.heads, target)
+    if project.has_own_version_table(settings.config):
+        sight = look_by_alembic(settings, sight)
+    named = revisions_named(settings) if revisions is None else revisions
+    return judge_graph(sight, scripts.graph, scripts.heads, set(named), connection)
+
+
+def revisions_named(settings: Settings) -> list[str]:
+    """The revisions that the target names, by Alembic's own rules; raises BadUsage."""
+    try:
+        return [script.revision for script in open_project(settings)[1].get_revisions(settings.target) if script]
+    except CommandError as error:
+        raise explained(settings, error) from error
 
 
 def print_sql(settings: Settings, current: Collection[str]) -> None:

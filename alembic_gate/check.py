@@ -17,7 +17,7 @@ SHOWN_DIFFERENCES = 10
 
 def check(settings: Settings) -> None:
     """Raise ModelsDiffer naming what differs, NotAtTarget where revisions are pending."""
-    if not wait.until_usable(settings, lambda left: is_settled(settings, "heads", left, writes=False)):
+    if not wait.until_usable(settings, lambda left: is_settled(settings, "heads", left, to_write=False)):
         raise NotAtTarget(f"'{settings.database.name}' is not at the head of the scripts, so models cannot be compared")
     report.keep_our_log()
     if not autogenerate.is_registered():

@@ -12,56 +12,18 @@ class Kind(Enum):
     UNKNOWN = "unknown"
 
 
-TRANSIENT: dict[int, str] = {
-    1040: "too many connections",
-    1047: "this cluster node is not ready for queries",
-    1053: "the server is shutting down",
-    1080: "the server is shutting down",
-    1129: "the server blocks this host after too many connection errors",
-    1152: "the connection was aborted",
-    1158: "the network broke while reading",
-    1159: "the network timed out while reading",
-    1160: "the network broke while writing",
-    1161: "the network timed out while writing",
-    1203: "this user has too many connections",
-    1205: "a lock was not given in time",
-    1213: "a deadlock",
-    1226: "this user is over one of its hourly limits",
-    1290: "the server is read-only",
-    1317: "the query was interrupted",
-    1792: "the server is read-only",
-    1836: "the server is read-only",
-    1927: "the connection was killed",
-    2002: "no server answers",
-    2003: "no server answers",
-    2005: "the host name cannot be resolved",
-    2006: "the server has gone away",
-    2013: "the connection was lost",
-    2055: "the connection was lost",
-    3032: "the server is in offline mode",
-    3168: "the server is not available",
-    4031: "the server closed an idle connection",
-}
+NO_SUCH_TABLE, LOCK_WAIT_TIMEOUT, DEADLOCK, READ_ONLY = 1146, 1205, 1213, 1290
 
-PERMANENT: dict[int, str] = {
-    1044: "the account has no access to this database",
-    1045: "user name or password is wrong",
-    1049: "the database does not exist",
-    1130: "this host is not allowed to connect",
-    1142: "the account lacks a privilege",
-    1227: "the account lacks a privilege",
-    1251: "the server's authentication method is not supported",
-    1524: "the server's authentication plugin is not loaded",
-    1698: "user name or password is wrong",
-    1820: "the account's password must be changed first",
-    1862: "the account's password has expired",
-    2026: "TLS is required but the server does not offer it, or they do not agree",
-    2059: "the server's authentication plugin is not supported",
-    3118: "the account is locked",
-    3159: "the server wants TLS",
-    3955: "the account is locked after failed logins",
-    4151: "the account is locked",
-}
+# Starting, stopping, full, busy, read-only in a failover, cluster node not ready, connection gone.
+TRANSIENT = frozenset(
+    (1040, 1047, 1053, 1080, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1792, 1836, 1927)
+    + (2002, 2003, 2005, 2006, 2013, 2055, 3032, 3168, 4031)
+)
+# Wrong credentials, grants, database, host, authentication plugin or TLS; an expired or locked account.
+PERMANENT = frozenset(
+    (1044, 1045, 1049, 1130, 1142, 1227, 1251, 1524, 1698, 1820, 1862, 2026, 2059, 3118, 3159, 3955, 4151)
+)
+LOST = frozenset((1053, 1080, 1152, 1927, 2006, 2013, 2055, 4031))
 
 
 def error_number(error: BaseException) -> int:
@@ -71,30 +33,24 @@ def error_number(error: BaseException) -> int:
 
 
 def classify(error: BaseException) -> tuple[Kind, str]:
-    """Say whether waiting can help, and what the error usually means.
+    """Say whether waiting can help, and what was said.
 
     PyMySQL wraps every OSError in 2003 and keeps the original; a certificate that does not verify is an OSError too.
     """
     original = getattr(error, "original_exception", None)
-    names = [kind.__name__ for kind in type(original).__mro__]
-    if "SSLCertVerificationError" in names:
-        return Kind.PERMANENT, f"the server's certificate does not verify: {original.verify_message}"  # type: ignore[union-attr]
-    if "gaierror" in names:
-        return Kind.TRANSIENT, "the host name cannot be resolved"
+    if original is not None:
+        classes = [kind.__name__ for kind in type(original).__mro__]
+        if "SSLCertVerificationError" in classes:
+            return Kind.PERMANENT, f"the server's certificate does not verify: {original.verify_message}"
+        if "SSLError" in classes:
+            return Kind.UNKNOWN, f"the TLS handshake failed: {original}"
+        return Kind.TRANSIENT, f"no server answers ({getattr(original, 'strerror', None) or original})"
     number = error_number(error)
-    if number in PERMANENT:
-        return Kind.PERMANENT, PERMANENT[number]
-    if number in TRANSIENT:
-        if number == 2003 and isinstance(original, OSError):
-            return Kind.TRANSIENT, f"{TRANSIENT[2003]} ({original.strerror or original})"
-        return Kind.TRANSIENT, TRANSIENT[number]
-    if "ssl.SSLError" in f"{type(original).__module__}.{type(original).__name__}":
-        return Kind.UNKNOWN, f"the TLS handshake failed: {original}"
-    return Kind.UNKNOWN, f"{type(error).__name__} {' '.join(map(str, error.args))}"
+    known = Kind.PERMANENT if number in PERMANENT else Kind.TRANSIENT if number in TRANSIENT else Kind.UNKNOWN
+    said = error.args[1] if len(error.args) > 1 else error
+    return known, f"{said} ({number})" if number else f"{type(error).__name__}: {said}"
 
 
 def is_lost_connection(error: BaseException) -> bool:
     """Tell whether the connection is gone, so that nothing is known about the statement that was on its way."""
-    if type(error).__name__ == "InterfaceError":
-        return True
-    return error_number(error) in (1053, 1080, 1152, 1927, 2006, 2013, 2055, 4031)
+    return type(error).__name__ == "InterfaceError" or error_number(error) in LOST

@@ -2,10 +2,13 @@
 
 import os
 import sys
-from typing import Any
 
 from alembic_gate import report, settings, signals
-from alembic_gate.exits import ExitCode, GateStop, Terminated
+from alembic_gate.exits import BadUsage, ExitCode, GateStop, Terminated
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         form, level, termination_log = settings.report_settings(os.environ)
         report.start(form, level)
         if not words:
-            return _upgrade(settings.read(), None)
+            return _upgrade(settings.read())
         return _run(words)
     except GateStop as stop:
         return _end(stop.code, str(stop), termination_log)
@@ -45,68 +48,37 @@ def _run(words: list[str]) -> int:
     if options.verb == "manifest":
         return _manifest()
     configured = settings.read()
-    verbs = {
-        "upgrade": lambda: _upgrade(configured, options),
-        "downgrade": lambda: _downgrade(configured, options),
-        "wait": lambda: _wait(configured, options),
-        "status": lambda: _status(configured, options),
-        "plan": lambda: _plan(configured, options),
-        "check": lambda: _check(configured),
-        "repair": lambda: _repair(configured, options),
-    }
-    return int(verbs[options.verb]())
+    configured.target = getattr(options, "target", None) or configured.target
+    if options.verb == "upgrade":
+        return _upgrade(configured)
+    if options.verb == "downgrade":
+        from alembic_gate.upgrade import downgrade
+
+        downgrade(configured, configured.target)
+    elif options.verb == "check":
+        from alembic_gate.check import check
+
+        check(configured)
+    elif options.verb == "repair":
+        from alembic_gate.repair import repair
+
+        repair(configured, options.settle)
+    else:
+        from alembic_gate import status
+
+        if options.verb == "status":
+            return status.status(configured, as_json=options.json)
+        if options.verb == "plan":
+            status.plan(configured, sql=options.sql)
+        else:
+            status.wait_until_at_target(configured)
+    return ExitCode.AT_TARGET
 
 
-def _upgrade(configured: settings.Settings, options: Any) -> int:
+def _upgrade(configured: settings.Settings) -> int:
     from alembic_gate.upgrade import upgrade
 
-    if options is not None:
-        configured.target = options.target or configured.target
     upgrade(configured, configured.target)
-    return ExitCode.AT_TARGET
-
-
-def _downgrade(configured: settings.Settings, options: Any) -> int:
-    from alembic_gate.upgrade import downgrade
-
-    configured.target = options.target
-    downgrade(configured, configured.target)
-    return ExitCode.AT_TARGET
-
-
-def _wait(configured: settings.Settings, options: Any) -> int:
-    from alembic_gate.status import wait_until_at_target
-
-    configured.target = options.target or configured.target
-    wait_until_at_target(configured)
-    return ExitCode.AT_TARGET
-
-
-def _status(configured: settings.Settings, options: Any) -> int:
-    from alembic_gate.status import status
-
-    return status(configured, as_json=options.json)
-
-
-def _plan(configured: settings.Settings, options: Any) -> int:
-    from alembic_gate.status import plan
-
-    configured.target = options.target or configured.target
-    plan(configured, sql=options.sql)
-    return ExitCode.AT_TARGET
-
-
-def _check(configured: settings.Settings) -> int:
-    from alembic_gate.check import check
-
-    check(configured)
-    return ExitCode.AT_TARGET
-
-
-def _repair(configured: settings.Settings, options: Any) -> int:
-    from alembic_gate.repair import repair
-
-    repair(configured, options.settle)
     return ExitCode.AT_TARGET
 
 
@@ -115,22 +87,17 @@ def _manifest() -> int:
 
     config = os.environ.get("ALEMBIC_CONFIG") or "alembic.ini"
     path = project.write_manifest(config)
-    if path is None:
-        report.log.warning("no manifest written: only Alembic itself can read the scripts of '%s'", config)
-    else:
-        report.log.info("wrote '%s'", path)
+    said = f"wrote '{path}'" if path else f"no manifest: only Alembic itself can read the scripts of '{config}'"
+    report.log.info("%s", said)
     return ExitCode.AT_TARGET
 
 
-def _parser() -> Any:
+def _parser() -> "Any":
     import argparse
 
     class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> Any:
-            raise GateUsage(f"{message} (see `{self.prog} --help`)")
-
-    class GateUsage(GateStop):
-        code = ExitCode.USAGE
+        def error(self, message: str) -> "Any":
+            raise BadUsage(message, advice=f"See `{self.prog} --help`")
 
     parser = Parser(
         prog="alembic-gate", description="Bring a MySQL or MariaDB schema to the head of its Alembic scripts."

@@ -5,7 +5,6 @@ bundle (only where a certificate is verified), and the round trip of SET NAMES (
 """
 
 import sys
-from typing import Any
 
 from alembic_gate.settings import Database
 
@@ -15,11 +14,14 @@ if _blocked:
     sys.modules["cryptography"] = None  # type: ignore[assignment]
 try:
     import pymysql
-    from pymysql.connections import Connection
-    from pymysql.cursors import Cursor
+    from pymysql.connections import Connection as PyMySQLConnection
 finally:
     if _blocked:
         del sys.modules["cryptography"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # A server that accepts the TCP connection but does not greet is as good as down; below the shortest sensible time-out.
 CONNECT_TIMEOUT_SECONDS = 5
@@ -28,28 +30,46 @@ Error = pymysql.err.Error
 OperationalError = pymysql.err.OperationalError
 
 
+class Connection(PyMySQLConnection):
+    """A connection whose queries are one call."""
+
+    def rows(self, statement: str, *parameters: object) -> "list[tuple[Any, ...]]":
+        """Run one statement and return its rows."""
+        with self.cursor() as cursor:
+            cursor.execute(statement, parameters or None)
+            return list(cursor.fetchall())
+
+    def _create_ssl_ctx(self, sslp: "Any") -> "Any":
+        """PREFERRED verifies nothing, so PyMySQL need not read the CA bundle for it."""
+        return sslp or _context_without_verification()
+
+
+class QuickConnection(Connection):
+    def set_character_set(self, charset: str, collation: str | None = None) -> None:
+        """The handshake has asked for utf8mb4, and the glance compares nothing but ASCII."""
+
+
 def connect(
     database: Database, *, quick: bool = False, connect_timeout: float | None = None, read_timeout: float | None = None
-) -> "Connection[Cursor]":
+) -> Connection:
     """Open a connection in autocommit mode; `quick` takes the server's own mode and saves the round trips.
 
     Raises what PyMySQL raises (see `classify`).
     """
-    arguments: dict[str, Any] = dict(database.options)
-    patience = arguments.get("connect_timeout", CONNECT_TIMEOUT_SECONDS)
-    arguments["connect_timeout"] = min(patience, connect_timeout) if connect_timeout else patience
-    if read_timeout:
-        arguments["read_timeout"] = read_timeout
-    arguments.update(
-        host=database.host,
-        port=database.port,
-        user=database.user,
-        password=database.password.encode(),
-        database=database.name,
-        autocommit=None if quick else True,
-        **tls_arguments(database),
-    )
-    kind = _QuickConnection if quick else _Connection
+    patience = database.options.get("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    arguments: dict[str, Any] = {
+        **({"read_timeout": read_timeout} if read_timeout else {}),
+        **database.options,
+        "connect_timeout": min(patience, connect_timeout or patience),
+        "host": database.host,
+        "port": database.port,
+        "database": database.name,
+        "user": database.user,
+        "password": database.password.encode(),
+        "autocommit": None if quick else True,
+        **_tls_arguments(database),
+    }
+    kind = QuickConnection if quick else Connection
     try:
         return kind(**arguments)
     except RuntimeError as error:
@@ -69,8 +89,19 @@ def load_cryptography() -> None:
         importlib.reload(_auth)
 
 
-def tls_arguments(database: Database) -> dict[str, Any]:
-    """PyMySQL's arguments for the TLS mode; empty for PREFERRED, which PyMySQL does by itself."""
+def keep_alive(connection: "Any") -> None:
+    """Let the kernel notice a vanished server within a minute, also while a long statement runs."""
+    import socket
+
+    sock = getattr(connection, "_sock", None)
+    if isinstance(sock, socket.socket) and sock.family != socket.AF_UNIX:
+        for option, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+            if hasattr(socket, option):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
+
+
+def _tls_arguments(database: Database) -> "dict[str, Any]":
+    """PyMySQL's arguments for the TLS mode; none for PREFERRED, which PyMySQL does by itself."""
     tls = database.tls
     if tls.mode == "DISABLED":
         return {"ssl_disabled": True}
@@ -92,32 +123,10 @@ def tls_arguments(database: Database) -> dict[str, Any]:
     return {"ssl": context}
 
 
-def keep_alive(connection: Any) -> None:
-    """Let the kernel notice a vanished server within a minute, also while a long statement runs."""
-    import socket
-
-    sock = getattr(connection, "_sock", None)
-    if isinstance(sock, socket.socket) and sock.family != socket.AF_UNIX:
-        for option, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-            if hasattr(socket, option):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
-
-
-def _context_without_verification() -> Any:
+def _context_without_verification() -> "Any":
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-class _Connection(Connection):  # type: ignore[type-arg]
-    def _create_ssl_ctx(self, sslp: Any) -> Any:
-        """PREFERRED verifies nothing, so PyMySQL need not read the CA bundle for it."""
-        return sslp or _context_without_verification()
-
-
-class _QuickConnection(_Connection):
-    def set_character_set(self, charset: str, collation: str | None = None) -> None:
-        """The handshake has asked for utf8mb4, and the glance compares nothing but ASCII."""

@@ -10,15 +10,15 @@ from typing import Any
 
 from alembic_gate import fingerprint, signals, statements
 from alembic_gate.answers import Answer, Recorder, RunningDigest, read
-from alembic_gate.classify import error_number, is_lost_connection
+from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, error_number, is_lost_connection
 from alembic_gate.exits import GateStop, LockLost, LockTimeout, RevisionInterrupted, Terminated
 from alembic_gate.fingerprint import Fingerprint, Verdict
 from alembic_gate.journal import Row, Writer
+from alembic_gate.lock import GateLock
 from alembic_gate.recovery import Next, decide_statement
 from alembic_gate.report import log
 from alembic_gate.statements import Kind, summary
 
-_LOCK_WAIT_TIMEOUT, _DEADLOCK = 1205, 1213
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 # Between two tries for a metadata lock: long enough for the queries that queued behind the last one to get through.
 METADATA_LOCK_PAUSE_SECONDS = 2
@@ -27,13 +27,10 @@ METADATA_LOCK_PAUSE_SECONDS = 2
 class Session:
     """The migration connection, as a revision's statements need it."""
 
-    def __init__(self, dialect: Any, dbapi_connection: Any, lock: Any, end_statement: Callable[[], None]) -> None:
-        self.dialect = dialect
-        self.dbapi_connection = dbapi_connection
-        self.cursor = dbapi_connection.cursor()
-        self.lock = lock
+    def __init__(self, dialect: Any, dbapi_connection: Any, lock: GateLock, end_statement: Callable[[], None]) -> None:
+        self.dialect, self.dbapi_connection, self.lock = dialect, dbapi_connection, lock
         self.end_statement = end_statement
-        self.give_up_seconds: float = lock.settings.lock_timeout_seconds
+        self.cursor = dbapi_connection.cursor()
 
     def run(self, statement: str, *parameters: object) -> Any:
         """Run a statement of our own and return the cursor."""
@@ -50,21 +47,18 @@ class Session:
 
 
 class DurableRevision:
-    """One run of one revision's function."""
+    """One run of one revision's function; `row` when a former run was interrupted."""
 
     def __init__(self, session: Session, writer: Writer, revision: str, row: Row | None, limit_bytes: int) -> None:
-        self.session = session
-        self.writer = writer
-        self.revision = revision
-        self.row = row
-        self.position = row.position if row else 0
+        self.session, self.writer, self.revision, self.row = session, writer, revision, row
+        self.position: int = row.position if row else 0
         self.count = 0
         self.statement = ""
         self.stopped: BaseException | None = None
         self._answers = read(row.answers) if row else []
         self._recorder = Recorder(limit_bytes, row.answers if row else b"")
-        self._digest = RunningDigest()
-        self._previous_digest = self._last_digest = ""
+        self._running_digest = RunningDigest()
+        self._digests = ("", "")  # before and with the current statement
         self._temporary: set[str] = set()
 
     def execute(self, statement: str, parameters: Any, cursor: Any, send: Callable[[], None]) -> Answer | None:
@@ -78,12 +72,13 @@ class DurableRevision:
         try:
             self.count += 1
             self.statement = statement
-            self._previous_digest, self._last_digest = self._last_digest, self._digest.add(statement, parameters)
+            self._digests = self._digests[1], self._running_digest.add(statement, parameters)
             if self.count <= self.position:
                 return self._answer(statement, send)
-            if self.count == self.position + 1 and self.row and self._is_done(statement):
-                self._recorder.add(Answer(self._last_digest, rowcount=0))
-                return Answer(self._last_digest, rowcount=0)
+            if self.count == self.position + 1 and self._is_done(statement):
+                answer = Answer(self._digests[1], rowcount=0)
+                self._recorder.add(answer)
+                return answer
             self._send(statement, cursor, send)
             return None
         except (GateStop, Terminated) as stop:
@@ -95,50 +90,44 @@ class DurableRevision:
         if self.stopped:
             raise self.stopped
         if self.count > self.position:
-            self._checkpoint(self.count, None, {})
-            # Not certain until the commit has been answered; the next checkpoint writes the row as a whole.
-            self.writer.mark_uncertain()
+            self._checkpoint(self.count)
+            self.writer.is_committed = False  # known only when the commit was answered
 
     def close(self) -> None:
         """Note that the revision is complete, in the transaction that moves `alembic_version`."""
-        self.writer.close(self.count, self._last_digest)
+        self.writer.close(self.count, self._digests[1])
 
     def assert_complete(self) -> None:
-        """Raise where the function ended although it should not have, or before its committed end."""
+        """Raise where the function ended although it should not have, or before what is committed of it."""
         if self.stopped:
             raise self.stopped
-        if self.row and self.count < self.position:
-            raise self._refusal(self.count, "the script ends before what is committed of it")
-        if self.row and self.count == self.position and self.row.statement and self.row.digest:
-            verdict = self._verdict()
-            if verdict is not Verdict.NOT_DONE:
-                raise self._refusal(
-                    self.position + 1, "the script ends before the statement in flight", self.row.statement
-                )
+        if self.count < self.position:
+            raise self._refusal(self.count + 1, "the script ends before what is committed of it")
+        if self.row and self.count == self.position and self.row.statement and self._verdict() is not Verdict.NOT_DONE:
+            raise self._refusal(self.count + 1, "the script ends before it", self.row.statement)
 
     # -- what is committed ------------------------------------------------------------------------------------------
 
     def _answer(self, statement: str, send: Callable[[], None]) -> Answer:
-        assert self.row is not None
+        """Answer a committed statement as the server did, as long as the script says the same as then."""
+        vouched_for = self.row is not None and not self.row.digest
         answer = self._answers[self.count - 1] if self.count <= len(self._answers) else None
-        vouched_for = not self.row.digest
+        if answer is None and vouched_for:
+            answer = Answer(self._digests[1], rowcount=0)
         if answer is None:
-            if not vouched_for:
-                raise self._refusal(self.count, "the journal has no answer for it", statement)
-            answer = Answer(self._last_digest, rowcount=0)
-        if not vouched_for and answer.digest != self._last_digest:
-            raise self._refusal(
-                self.count, "the script says something else there now than when it was committed", statement
-            )
+            raise self._refusal(self.count, "the journal has no answer for it", statement)
+        if answer.digest != self._digests[1] and not vouched_for:
+            why = "the script says something else there now than when it was committed"
+            raise self._refusal(self.count, why, statement)
         if not answer.kept:
             raise self._refusal(self.count, "its answer was too large for the journal", statement)
-        self._restore_session(statement, answer, send)
+        self._set_up_session_again(statement, answer, send)
         if self.count == self.position and self._temporary:
-            tables = ", ".join(sorted(self._temporary))
-            raise self._refusal(self.count, f"temporary tables died with their session: {tables}", statement)
+            why = f"temporary tables died with their session: {', '.join(sorted(self._temporary))}"
+            raise self._refusal(self.count, why, statement)
         return answer
 
-    def _restore_session(self, statement: str, answer: Answer, send: Callable[[], None]) -> None:
+    def _set_up_session_again(self, statement: str, answer: Answer, send: Callable[[], None]) -> None:
         kind = statements.kind(statement)
         if kind is Kind.SESSION and statements.is_sent_again(statement):
             try:
@@ -148,29 +137,28 @@ class DurableRevision:
                 log.debug("'%s' could not be set up again: %s", summary(statement), error)
         for name, value in answer.variables or ():
             self.session.run(f"SET @`{name}` = %s", value)
-        if kind is Kind.TEMPORARY or (kind is Kind.COMMITS and statements.is_drop(statement)):
-            names = {target.name for target in statements.targets(statement.replace("TEMPORARY ", "", 1)) or ()}
-            if statements.is_drop(statement):
-                self._temporary -= names
-            elif not answer.error:
-                self._temporary |= names
+        tables = set(map(str, statements.targets(statement) or ()))
+        if kind is Kind.TEMPORARY and not statements.is_drop(statement) and not answer.error:
+            self._temporary |= tables
+        elif statements.is_drop(statement):
+            self._temporary -= tables
 
     def _verdict(self) -> Verdict:
-        assert self.row is not None
-        if self.row.statement is None:
+        """Whether the statement in flight was done, as far as its fingerprint shows."""
+        if self.row is None or self.row.statement is None:
             return Verdict.NOT_DONE
         now = fingerprint.take_again(self.session.cursor, self.row.fingerprint)
         return fingerprint.compare(self.row.statement, self.row.fingerprint, now, failed=self.row.state == "failed")
 
     def _is_done(self, statement: str) -> bool:
         """Decide about the statement that was in flight when the job ended."""
-        assert self.row is not None
+        if self.row is None or self.row.statement is None:
+            return False
         step, why = decide_statement(self.row.state, self.row.statement, statement, self._verdict())
         if step is Next.REFUSE:
-            raise self._refusal(self.count, why, self.row.statement or statement)
-        if self.row.statement:
-            found = "was done" if step is Next.PASS else "was not done"
-            log.info("statement %d of '%s' %s: %s", self.count, self.revision, found, summary(self.row.statement))
+            raise self._refusal(self.count, why, self.row.statement)
+        found = "was done" if step is Next.PASS else "was not done"
+        log.info("statement %d of '%s' %s: %s", self.count, self.revision, found, summary(self.row.statement))
         return step is Next.PASS
 
     def _refusal(self, number: int, why: str, statement: str = "") -> RevisionInterrupted:
@@ -178,8 +166,8 @@ class DurableRevision:
         return RevisionInterrupted(
             f"revision '{self.revision}' was interrupted after {self.position} committed statements, and statement"
             f" {number}{shown} cannot be settled: {why}",
-            advice="Look at the database, then run `alembic-gate repair --done` or `--not-done` for the statement after"
-            f" the {self.position} committed ones, or `--abandon` (docs/recovery.md)",
+            advice=f"Look at the database, then say whether statement {self.position + 1} is done:"
+            " `alembic-gate repair --done` or `--not-done`, or `--abandon` the run (docs/recovery.md)",
         )
 
     # -- what is new ------------------------------------------------------------------------------------------------
@@ -190,24 +178,21 @@ class DurableRevision:
         if kind is Kind.COMMITS:
             self._send_committing(statement, cursor, send)
         elif kind is Kind.ENDS_TRANSACTION:
-            self._recorder.add(Answer(self._last_digest, rowcount=0))
-            if statements.bare(statement)[:8].upper() == "ROLLBACK":
-                self._send_and_record(statement, cursor, send, record=False)
-                self.writer.mark_uncertain()
+            self._checkpoint(self.count, Answer(self._digests[1], rowcount=0))
+            self._send_and_record(statement, cursor, send, record=False)
+            if statements.is_rollback(statement):
+                self.writer.is_committed = False  # the checkpoint went with the rest
             else:
-                self._checkpoint(self.count, None, {})
-                self._send_and_record(statement, cursor, send, record=False)
                 self._mark_committed()
-        elif self.session.commits_by_itself():
+        elif kind is Kind.PLAIN and self.session.commits_by_itself():
             # killed in here, the server rolls back the statement and its checkpoint together.
             self.session.run("BEGIN")
             try:
                 self._send_and_record(statement, cursor, send)
-                self._checkpoint(self.count, None, {})
+                self._checkpoint(self.count)
                 self.session.run("COMMIT")
-            except BaseException:
-                if getattr(self.session.dbapi_connection, "open", True):
-                    self.session.run("ROLLBACK")
+            except Exception:
+                self.session.run("ROLLBACK")
                 raise
             self._mark_committed()
         else:
@@ -216,18 +201,18 @@ class DurableRevision:
     def _send_committing(self, statement: str, cursor: Any, send: Callable[[], None]) -> None:
         """Send a statement that commits what came before it, and that commit takes the checkpoint along."""
         before = fingerprint.take(self.session.cursor, statement)
-        give_up = time.monotonic() + self.session.give_up_seconds
+        give_up = time.monotonic() + self.session.lock.settings.lock_timeout_seconds
         while True:
             if self.session.commits_by_itself():
                 self.session.run("BEGIN")
             # killed before the checkpoint, or before the server has the statement: the transaction is rolled back.
-            self._checkpoint(self.count - 1, statement, before)
+            self._checkpoint(self.count - 1, None, statement, before)
             # killed from here on: the fingerprint tells whether it was done.
             try:
                 self._send_and_record(statement, cursor, send)
             except Exception as error:
-                self.writer.mark_uncertain()
-                if error_number(error) != _LOCK_WAIT_TIMEOUT:
+                self.writer.is_committed = False
+                if error_number(error) != LOCK_WAIT_TIMEOUT:
                     raise
                 self._recorder.forget_last()
                 self._pause_for_metadata_lock(statement, error, give_up)
@@ -237,61 +222,62 @@ class DurableRevision:
 
     def _pause_for_metadata_lock(self, statement: str, error: Exception, give_up: float) -> None:
         """Let the queries pass that queued behind a DDL which queued behind an open transaction."""
-        holders = self.session.lock.others()
+        lock = self.session.lock
+        what = f"statement {self.count} of revision '{self.revision}'"
         if time.monotonic() >= give_up:
             raise LockTimeout(
-                f"statement {self.count} of revision '{self.revision}' got no metadata lock within"
-                f" {self.session.give_up_seconds:g} s: `{summary(statement)}`",
-                meaning=f"A transaction holds the table; connected are {holders}",
+                f"{what} got no metadata lock within {lock.settings.lock_timeout_seconds:g} s: `{summary(statement)}`",
+                meaning=f"A transaction holds the table; connected are {lock.others()}",
                 advice="End it, or start again at a quieter time: the journal knows where to go on",
             ) from error
-        log.warning(
-            "statement %d of '%s' waits for a metadata lock and lets others pass; connected are %s: %s",
-            *(self.count, self.revision, holders, summary(statement)),
-        )
+        words = "%s waits for a metadata lock and lets others pass; connected are %s: %s"
+        log.warning(words, what, lock.others(), summary(statement))
         time.sleep(METADATA_LOCK_PAUSE_SECONDS)
-        self.session.lock.assert_held()
+        lock.assert_held()
 
     def _send_and_record(self, statement: str, cursor: Any, send: Callable[[], None], record: bool = True) -> None:
         try:
             with signals.statement(self.session.end_statement):
                 send()
         except Exception as error:
-            if isinstance(error, GateStop):
-                raise
             number = error_number(error)
-            if is_lost_connection(error) or (number == _DEADLOCK and self.session.lock.on_cluster):
-                raise LockLost(
-                    f"the migration connection was lost in statement {self.count} of revision '{self.revision}'"
-                    f" ({number}): `{summary(statement)}`"
-                ) from error
+            if is_lost_connection(error) or (number == DEADLOCK and self.session.lock.on_cluster):
+                what = f"the connection was lost in statement {self.count} of revision '{self.revision}' ({number})"
+                raise LockLost(f"{what}: `{summary(statement)}`") from error
             if record:
-                self._recorder.add(Answer(self._last_digest, error=(type(error).__name__, error.args)))
+                self._recorder.add(Answer(self._digests[1], error=(type(error).__name__, error.args)))
             raise
         if record:
             self._recorder.add(self._heard(statement, cursor))
 
     def _heard(self, statement: str, cursor: Any) -> Answer:
-        variables = None
-        if names := statements.assigned_variables(statement):
-            values = self.session.run("SELECT " + ", ".join(f"@`{name}`" for name in names)).fetchone()
-            variables = list(zip(names, values, strict=True))
-        rows = getattr(cursor, "_rows", None)
-        description = cursor.description
+        """What the server answered, without taking it away from the cursor."""
+        names = statements.assigned_variables(statement)
+        values = self.session.run("SELECT " + ", ".join(f"@`{name}`" for name in names)).fetchone() if names else ()
+        rows, description = getattr(cursor, "_rows", None), cursor.description
         return Answer(
-            self._last_digest,
+            self._digests[1],
             cursor.rowcount,
             getattr(cursor, "lastrowid", None),
             description and [tuple(column) for column in description],
-            list(rows) if rows is not None and description else None,
-            variables=variables,
+            list(rows) if description and rows is not None else None,
+            list(zip(names, values, strict=True)) or None,
             kept=not description or rows is not None,
         )
 
-    def _checkpoint(self, position: int, statement: str | None, touched: Fingerprint) -> None:
-        digest = self._last_digest if position == self.count else self._previous_digest
-        self.writer.checkpoint(position, digest, self._recorder.committed, self._recorder.chunk(), statement, touched)
+    def _checkpoint(
+        self,
+        position: int,
+        answer: Answer | None = None,
+        statement: str | None = None,
+        touched: Fingerprint | None = None,
+    ) -> None:
+        if answer:
+            self._recorder.add(answer)
+        digest = self._digests[position == self.count]
+        chunk = self._recorder.chunk()
+        self.writer.checkpoint(position, digest, self._recorder.committed, chunk, statement, touched or {})
 
     def _mark_committed(self) -> None:
         self._recorder.mark_committed()
-        self.writer.mark_committed()
+        self.writer.is_committed = True

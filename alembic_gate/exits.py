@@ -28,17 +28,7 @@ class ExitCode(IntEnum):
 
     @property
     def retry_helps(self) -> bool:
-        return self in _TRANSIENT
-
-
-_TRANSIENT = {
-    ExitCode.UNAVAILABLE,
-    ExitCode.LOCK_TIMEOUT,
-    ExitCode.LOCK_LOST,
-    ExitCode.NOT_AT_TARGET,
-    ExitCode.SIGINT,
-    ExitCode.SIGTERM,
-}
+        return self in (10, 12, 13, 30, 130, 143)
 
 
 class GateStop(Exception):
@@ -50,17 +40,11 @@ class GateStop(Exception):
 
     def __init__(self, what: str, *, meaning: str = "", advice: str = "") -> None:
         super().__init__(what)
-        self.what = what
-        self.meaning = meaning or self.meaning
-        self.advice = advice or self.advice
+        self.what, self.meaning, self.advice = what, meaning or self.meaning, advice or self.advice
 
     def __str__(self) -> str:
-        return " ".join(_sentence(part) for part in (self.what, self.meaning, self.advice) if part)
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return text if text.endswith((".", "!", "?", "`")) else text + "."
+        parts = [part.strip() for part in (self.what, self.meaning, self.advice) if part]
+        return " ".join(part if part.endswith((".", "!", "?", "`")) else f"{part}." for part in parts)
 
 
 class BadUsage(GateStop):

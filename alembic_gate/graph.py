@@ -33,22 +33,20 @@ def closure(graph: Graph, start: Iterable[str]) -> set[str]:
 
 def in_order(graph: Graph, revisions: Collection[str]) -> list[str]:
     """Sort revisions so that each comes after what it needs; raises GraphBroken on a cycle."""
-    ordered: list[str] = []
-    state: dict[str, bool] = {}
-    for first in sorted(revisions):
-        stack = [(first, False)]
-        while stack:
-            revision, needs_done = stack.pop()
-            if needs_done:
-                state[revision] = True
-                ordered.append(revision)
-            elif revision not in state:
-                state[revision] = False
-                stack.append((revision, True))
-                stack.extend((need, False) for need in sorted(graph.get(revision, ())) if need in revisions)
-            elif not state[revision]:
-                raise GraphBroken(f"revision '{revision}' is among its own ancestors")
-    return ordered
+    ordered: dict[str, None] = {}
+    begun: set[str] = set()
+    todo = sorted(revisions, reverse=True)
+    while todo:
+        revision = todo[-1]
+        needs = [need for need in sorted(graph.get(revision, ())) if need in revisions and need not in ordered]
+        if revision in ordered or not needs:
+            ordered.setdefault(todo.pop())
+        elif revision in begun:
+            raise GraphBroken(f"revision '{revision}' is among its own ancestors")
+        else:
+            begun.add(revision)
+            todo.extend(needs)
+    return list(ordered)
 
 
 def assert_sound(graph: Graph, heads: Collection[str]) -> None:
@@ -57,22 +55,19 @@ def assert_sound(graph: Graph, heads: Collection[str]) -> None:
         for need in needs:
             if need not in graph:
                 raise GraphBroken(f"revision '{revision}' goes back to '{need}', which no script defines")
-    in_order(graph, graph.keys())
-    if graph and not heads:
-        raise GraphBroken("no revision is a head")
+    if len(closure(graph, heads)) < len(graph):
+        in_order(graph, graph.keys() - closure(graph, heads))
 
 
 def wanted(graph: Graph, heads: Collection[str], target: str) -> set[str] | None:
     """The revisions that `target` names; None where only Alembic can tell (relative, partial and branch names)."""
-    if target == "heads":
-        return set(heads)
-    if target == "head":
-        if len(heads) > 1:
-            raise GraphBroken(
-                f"the scripts have {len(heads)} heads: {', '.join(sorted(heads))}",
-                meaning="Two branches were merged in version control, not in the history",
-                advice="Run `alembic merge heads`, or set GATE_TARGET=heads if they are meant to stay apart",
-            )
+    if target == "head" and len(heads) > 1:
+        raise GraphBroken(
+            f"the scripts have {len(heads)} heads: {', '.join(sorted(heads))}",
+            meaning="Two branches were merged in version control, not in the history",
+            advice="Run `alembic merge heads`, or set GATE_TARGET=heads if they are meant to stay apart",
+        )
+    if target in ("head", "heads"):
         return set(heads)
     return {target} if target in graph else None
 
@@ -98,8 +93,6 @@ def standing(
     applied = closure(merged, current)
     if not unknown <= lineage.keys() or not set(heads) <= applied:
         return Standing.UNKNOWN
-    ours = closure(merged, heads)
+    allowed = closure(merged, heads) | {""}
     newer = applied - scripts.keys()
-    if any(floor not in ours for revision, floor in floors.items() if revision in newer):
-        return Standing.BELOW_FLOOR
-    return Standing.AHEAD
+    return Standing.AHEAD if all(floors.get(revision, "") in allowed for revision in newer) else Standing.BELOW_FLOOR

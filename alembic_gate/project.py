@@ -7,49 +7,34 @@ the database (I1).
 import hashlib
 import os
 import re
+from collections import namedtuple
+from collections.abc import Iterable
 
 MANIFEST = "alembic-gate.manifest"
 _FORMAT = "alembic-gate manifest 1"
 
 _SCRIPT_NAME = re.compile(r"(?!\.#|__init__).*\.py$")
 _LITERAL = r"(?:'[^'\\\n]*'|\"[^\"\\\n]*\")"
+_NAMES = r"(?P<name>revision|down_revision|depends_on|gate_floor)\b"
 _ASSIGNMENT = re.compile(
-    r"^(?P<name>revision|down_revision|depends_on|gate_floor)[ \t]*(?::[^=\n]*)?=[ \t]*"
+    rf"^{_NAMES}[ \t]*(?::[^=\n]*)?=[ \t]*"
     rf"(?P<value>None|{_LITERAL}|[(\[](?:\s*{_LITERAL}\s*,?)*\s*[)\]])[ \t]*(?:#.*)?$",
     re.MULTILINE,
 )
-_MENTION = re.compile(r"^[ \t]*(?:revision|down_revision|depends_on|gate_floor)\b[^\n=]*=[^=]", re.MULTILINE)
+_MENTION = re.compile(rf"^[ \t]*{_NAMES}[^\n=]*=[^=]", re.MULTILINE)
 _STRING = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
-
-class Script:
-    """One revision as its script states it."""
-
-    __slots__ = ("checksum", "depends_on", "floor", "parents", "path", "revision")
-
-    def __init__(
-        self, revision: str, parents: tuple[str, ...], depends_on: tuple[str, ...], floor: str, checksum: str, path: str
-    ) -> None:
-        self.revision = revision
-        self.parents = parents
-        self.depends_on = depends_on
-        self.floor = floor
-        self.checksum = checksum
-        self.path = path
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return self.parents + self.depends_on
+# One revision as its script states it; `needs` are its parents and its dependencies.
+Script = namedtuple("Script", "revision parents depends_on floor checksum path")
 
 
 class Scripts:
     """All revisions of a project."""
 
-    def __init__(self, scripts: list[Script]) -> None:
+    def __init__(self, scripts: Iterable[Script]) -> None:
         self.by_revision = {script.revision: script for script in scripts}
-        self.graph = {script.revision: script.needs for script in scripts}
-        parents = {parent for script in scripts for parent in script.parents}
-        self.heads = frozenset(self.graph.keys() - parents)
+        self.graph = {script.revision: script.parents + script.depends_on for script in self.by_revision.values()}
+        self.heads = frozenset(self.graph.keys() - {p for script in self.by_revision.values() for p in script.parents})
 
     @property
     def effective_heads(self) -> frozenset[str]:
@@ -62,8 +47,19 @@ class Scripts:
         return sorted(revision for revision in known if self.by_revision[revision].checksum != checksums[revision])
 
 
+def has_own_version_table(config: str) -> bool:
+    """Tell whether env.py names a version table of its own, which is then known to Alembic alone."""
+    header = _manifest_header(config)
+    folder = header[0] if header else _versions_folder(config)
+    try:
+        with open(os.path.join(os.path.dirname(folder or ""), "env.py"), "rb") as file:
+            return b"version_table" in file.read()
+    except OSError:
+        return True
+
+
 def known_heads(config: str) -> frozenset[str] | None:
-    """The effective heads from a manifest that matches the disk, when there is exactly one head; None otherwise."""
+    """The head from a manifest that matches the disk; None without one, and where there are several."""
     header = _manifest_header(config)
     return frozenset([header[3]]) if header and header[3] and " " not in header[3] else None
 
@@ -85,19 +81,18 @@ def load(config: str) -> Scripts | None:
 
 def write_manifest(config: str) -> str | None:
     """Write the manifest beside the Alembic configuration; returns its path, None where only Alembic can read them."""
-    scripts = _read(config)
-    folder = _versions_folder(config)
+    scripts, folder = _read(config), _versions_folder(config)
     if scripts is None or folder is None:
         return None
-    lines = ["\t".join([_FORMAT, folder, _stamp(config), _listing(folder), " ".join(sorted(scripts.effective_heads))])]
+    home = os.path.relpath(folder, os.path.dirname(os.path.abspath(config)))
+    lines = [[_FORMAT, home, _stamp(config), _listing(folder), " ".join(sorted(scripts.effective_heads))]]
     for script in scripts.by_revision.values():
-        parents, depends_on = " ".join(script.parents), " ".join(script.depends_on)
-        name = os.path.basename(script.path)
-        lines.append("\t".join([script.revision, parents, depends_on, script.floor, script.checksum, name]))
+        needs = [" ".join(script.parents), " ".join(script.depends_on)]
+        lines.append([script.revision, *needs, script.floor, script.checksum, os.path.basename(script.path)])
     path = _manifest_path(config)
     # killed here, the next start sees the old manifest, or none: the new one takes its name only when it is whole.
     with open(f"{path}.new", "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+        file.writelines("\t".join(line) + "\n" for line in lines)
     os.replace(f"{path}.new", path)
     return path
 
@@ -116,11 +111,11 @@ def _manifest_header(config: str) -> list[str] | None:
     try:
         with open(_manifest_path(config), encoding="utf-8") as file:
             form, *header = file.readline().rstrip("\n").split("\t")
-        if form != _FORMAT or header[1] != _stamp(config) or header[2] != _listing(header[0]):
-            return None
-        return header
+        header[0] = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(config)), header[0]))
+        fits = form == _FORMAT and header[1] == _stamp(config) and header[2] == _listing(header[0])
     except (OSError, IndexError, UnicodeDecodeError):
         return None
+    return header if fits else None
 
 
 def _stamp(path: str) -> str:
@@ -132,19 +127,19 @@ def _stamp(path: str) -> str:
 def _listing(folder: str) -> str:
     """A digest of the names, sizes and times of all scripts: one `stat` each is the price of noticing an edit."""
     with os.scandir(folder) as entries:
-        found = [
-            f"{entry.name} {(status := entry.stat()).st_size} {int(status.st_mtime)}"
-            for entry in entries
-            if entry.name.endswith(".py")
-        ]
-    found.sort()
-    return hashlib.sha256("\n".join(found).encode("utf-8", "surrogateescape")).hexdigest()
+        stats = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith(".py")]
+    found = "\n".join(sorted(f"{name} {status.st_size} {int(status.st_mtime)}" for name, status in stats))
+    return hashlib.sha256(found.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _versions_folder(config: str) -> str | None:
     """Where Alembic finds the scripts; None for what is left to Alembic (packages, several or recursive locations)."""
     import configparser
 
+    if os.path.exists("pyproject.toml"):
+        with open("pyproject.toml", "rb") as file:
+            if b"[tool.alembic]" in file.read():
+                return None
     parser = configparser.ConfigParser({"here": os.path.dirname(os.path.abspath(config)).replace("%", "%%")})
     try:
         parser.read([config], encoding="utf-8")
@@ -153,9 +148,7 @@ def _versions_folder(config: str) -> str | None:
         return None
     location = section.get("script_location", "")
     unusual = ("version_locations", "recursive_version_locations", "sourceless")
-    if not location or (":" in location and not os.path.isabs(location)):
-        return None
-    if any(section.get(name, "false") != "false" for name in unusual):
+    if not location or ":" in location or any(section.get(name, "false") != "false" for name in unusual):
         return None
     folder = os.path.join(os.path.abspath(location), "versions")
     return folder if os.path.isdir(folder) else None
@@ -163,44 +156,30 @@ def _versions_folder(config: str) -> str | None:
 
 def _read(config: str) -> Scripts | None:
     folder = _versions_folder(config)
-    if folder is None:
+    names = sorted(filter(_SCRIPT_NAME.match, os.listdir(folder))) if folder else []
+    scripts = [_read_script(os.path.join(folder or "", name)) for name in names]
+    if folder is None or None in scripts:
         return None
-    scripts = []
-    for name in sorted(os.listdir(folder)):
-        if _SCRIPT_NAME.match(name):
-            script = _read_script(os.path.join(folder, name))
-            if script is None:
-                return None
-            scripts.append(script)
-    if len({script.revision for script in scripts}) != len(scripts):
+    known = {script.revision for script in scripts if script}
+    # A dependency may name a branch label or part of an id; Alembic resolves those, and says what it thinks of twins.
+    if len(known) != len(scripts) or any(
+        need not in known for script in scripts if script for need in script.depends_on
+    ):
         return None
-    known = {script.revision for script in scripts}
-    # A dependency may name a branch label or part of an id; Alembic resolves those.
-    if any(need not in known for script in scripts for need in script.depends_on):
-        return None
-    return Scripts(scripts)
+    return Scripts(script for script in scripts if script)
 
 
 def _read_script(path: str) -> Script | None:
     """Read the identifiers of a script without running it; None unless they are plain literals, each given once."""
     with open(path, "rb") as file:
         content = file.read()
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
+    text = content.decode("utf-8", "replace")
     found = [(match["name"], match["value"]) for match in _ASSIGNMENT.finditer(text)]
-    values = dict(found)
-    if len(found) != len(values) or len(found) != len(_MENTION.findall(text)) or "revision" not in values:
+    named = {name: tuple(one or other for one, other in _STRING.findall(value)) for name, value in found}
+    plain = not any(re.search(r"[\s\ufffd]", item) for items in named.values() for item in items)
+    once = len(found) == len(named) == len(_MENTION.findall(text))
+    if not plain or not once or len(named.get("revision", ())) != 1:
         return None
-    named = {name: tuple(one or other for one, other in _STRING.findall(value)) for name, value in values.items()}
-    if len(named["revision"]) != 1 or any(re.search(r"[\s]", item) for items in named.values() for item in items):
-        return None
-    return Script(
-        revision=named["revision"][0],
-        parents=named.get("down_revision", ()),
-        depends_on=named.get("depends_on", ()),
-        floor="".join(named.get("gate_floor", ())),
-        checksum=hashlib.sha256(content).hexdigest(),
-        path=path,
-    )
+    parents, depends_on = named.get("down_revision", ()), named.get("depends_on", ())
+    floor = "".join(named.get("gate_floor", ()))
+    return Script(named["revision"][0], parents, depends_on, floor, hashlib.sha256(content).hexdigest(), path)

@@ -2,7 +2,6 @@
 
 from alembic_gate import journal, lock
 from alembic_gate.exits import BadUsage
-from alembic_gate.glance import names
 from alembic_gate.journal import Row
 from alembic_gate.lock import GateLock
 from alembic_gate.report import log
@@ -13,18 +12,15 @@ def repair(settings: Settings, settle: str | None) -> None:
     """Show the interrupted revision, or settle it as `done`, `not-done` or `abandon`; raises BadUsage without one."""
     with lock.acquire(settings) as gate:
         journal.ensure_table(gate)
-        rows = journal.read_rows(gate.query, "state IN ('running', 'failed')")
-        if not rows:
-            if settle:
-                raise BadUsage("no revision is interrupted", advice="There is nothing to repair")
+        rows = journal.read_open_rows(gate.rows)
+        for row in rows:
+            show(row)
+        if not rows and not settle:
             print("no revision is interrupted")
-            return
-        if len(rows) > 1:
-            raise BadUsage(f"several revisions are interrupted: {names(row.revision for row in rows)}")
-        row = rows[0]
-        show(row)
+        if settle and len(rows) != 1:
+            raise BadUsage(f"{len(rows) or 'no'} revisions are interrupted, so there is none to repair by this")
         if settle:
-            _settle(gate, row, settle)
+            _settle(gate, rows[0], settle)
 
 
 def show(row: Row) -> None:
@@ -44,11 +40,10 @@ def show(row: Row) -> None:
 
 def _settle(gate: GateLock, row: Row, settle: str) -> None:
     if settle == "abandon":
-        settled = journal.settle(gate, row, "abandoned", row.error)
-        words = "abandoned"
+        settled, words = journal.settle(gate, row, "abandoned"), "abandoned"
     else:
-        position = row.position + (1 if settle == "done" else 0)
-        settled = journal.move(gate, row, position)
+        position = row.position + (settle == "done")
+        settled = journal.settle(gate, row, "running", position)
         words = f"set to {position} committed statements"
     if not settled:
         raise BadUsage("the row changed while it was looked at", advice="Look again")

@@ -1,30 +1,28 @@
-"""Say what happens: the log on standard error, as text or JSON lines, and the termination message (I5, I6).
-
-https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
-"""
+"""Say what happens: the log on standard error, as text or JSON lines, and the termination message (I5, I6)."""
 
 import logging
 import os
 import sys
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 log = logging.getLogger("alembic_gate")
 
-# Kubernetes keeps no more of a termination message.
+# Kubernetes keeps no more:
+# https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
 TERMINATION_MESSAGE_BYTES = 4096
 
 
 def start(form: str, level: str) -> None:
     """Send our log, and whatever else is logged in this process, to standard error in one form."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_json_formatter() if form == "json" else logging.Formatter("%(levelname)-7s %(message)s"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
-    log.setLevel(level.upper())
-    # "WARNING" would be news to nobody; one case for all levels is easier to grep and the same in both forms.
     for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
         logging.addLevelName(number, logging.getLevelName(number).lower())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_json_formatter() if form == "json" else logging.Formatter("%(levelname)-7s %(message)s"))
+    logging.getLogger().handlers[:] = [handler]
+    log.setLevel(getattr(logging, level.upper()))
 
 
 def keep_our_log() -> None:
@@ -34,11 +32,22 @@ def keep_our_log() -> None:
     """
     import logging.config
 
-    def ignore(*_: Any, **__: Any) -> None:
+    def ignore(*_: "Any", **__: "Any") -> None:
         log.debug("env.py's own logging configuration is left aside")
 
-    logging.config.fileConfig = ignore  # type: ignore[assignment]
-    logging.config.dictConfig = ignore  # type: ignore[assignment]
+    logging.config.fileConfig = ignore
+    logging.config.dictConfig = ignore
+
+
+def leave_termination_message(path: str, message: str) -> None:
+    """Write the last error where Kubernetes reads it; only where that file exists, so that nothing is littered."""
+    if not path or not os.path.exists(path):
+        return
+    try:
+        with open(path, "wb") as file:
+            file.write(message.encode()[:TERMINATION_MESSAGE_BYTES].decode(errors="ignore").encode())
+    except OSError as error:
+        log.warning("the termination message could not be written to '%s': %s", path, error.strerror)
 
 
 def _json_formatter() -> logging.Formatter:
@@ -51,14 +60,3 @@ def _json_formatter() -> logging.Formatter:
         static_fields={"logger": "alembic-gate"},
         json_ensure_ascii=False,
     )
-
-
-def leave_termination_message(path: str, message: str) -> None:
-    """Write the last error where Kubernetes reads it; only where that file exists, so that nothing is littered."""
-    if not path or not os.path.exists(path):
-        return
-    try:
-        with open(path, "wb") as file:
-            file.write(message.encode("utf-8")[:TERMINATION_MESSAGE_BYTES].decode("utf-8", "ignore").encode("utf-8"))
-    except OSError as error:
-        log.warning("the termination message could not be written to '%s': %s", path, error.strerror)

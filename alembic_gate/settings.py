@@ -1,31 +1,27 @@
 """The settings: the only module that reads the environment. Secrets stay inside (I5): no message shows a value's text.
 
-Plain classes instead of dataclasses: importing `dataclasses` would cost a start with nothing to do a fifth of its time
-(docs/decisions/0004-start-up-budget.md).
+Plain classes and no `typing`: what a start with nothing to do imports is a budget (docs/decisions/0004-start-up-budget.md).
 """
 
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from alembic_gate.exits import BadUsage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SSL_MODES = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 SCHEMES = ("mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql")
 
-# name -> default, as docs/configuration.md prints it; a test keeps the two and the chart's values the same.
-VARIABLES: dict[str, str | None] = {
-    "DATABASE_URL": None,
-    "MYSQL_HOST": None,
+# Each variable and its default, as docs/configuration.md and the chart's values have them; a test keeps them the same.
+VARIABLES: "dict[str, str | None]" = {
+    **dict.fromkeys(("DATABASE_URL", "MYSQL_HOST", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DATABASE")),
+    **dict.fromkeys(("MYSQL_SSL_CA", "MYSQL_SSL_CERT", "MYSQL_SSL_KEY")),
     "MYSQL_PORT": "3306",
-    "MYSQL_USER": None,
-    "MYSQL_PASSWORD": None,
-    "MYSQL_DATABASE": None,
     "MYSQL_SSL_MODE": "PREFERRED",
-    "MYSQL_SSL_CA": None,
-    "MYSQL_SSL_CERT": None,
-    "MYSQL_SSL_KEY": None,
     "ALEMBIC_CONFIG": "alembic.ini",
     "GATE_TARGET": "head",
     "GATE_WAIT_TIMEOUT_SECONDS": "60",
@@ -40,75 +36,50 @@ VARIABLES: dict[str, str | None] = {
     "GATE_TERMINATION_LOG": "/dev/termination-log",
 }
 
-# URL query parameters that both PyMySQL and SQLAlchemy's dialect for it take, with the type that they want.
-_OPTIONS: dict[str, type] = {
-    "charset": str,
-    "collation": str,
-    "connect_timeout": int,
-    "read_timeout": int,
-    "write_timeout": int,
-    "client_flag": int,
-    "init_command": str,
-    "sql_mode": str,
-    "local_infile": bool,
-    "use_unicode": bool,
-    "program_name": str,
-    "unix_socket": str,
+# The URL's query parameters that both PyMySQL and SQLAlchemy's dialect for it take, with the type that they want.
+_OPTIONS = {
+    **dict.fromkeys(["charset", "collation", "init_command", "sql_mode", "program_name", "unix_socket"], str),
+    **dict.fromkeys(["connect_timeout", "read_timeout", "write_timeout", "client_flag"], int),
+    **dict.fromkeys(["local_infile", "use_unicode"], bool),
 }
-_SSL_OPTIONS: dict[str, type] = {
-    "ssl_disabled": bool,
-    "ssl_ca": str,
-    "ssl_capath": str,
-    "ssl_cert": str,
-    "ssl_key": str,
-    "ssl_cipher": str,
-    "ssl_check_hostname": bool,
+_SSL_OPTIONS = {
+    **dict.fromkeys(["ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher"], str),
+    **dict.fromkeys(["ssl_disabled", "ssl_check_hostname"], bool),
 }
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
-# Kubernetes puts NAME_PORT=tcp://… and friends into every pod for each Service in the namespace, so a Service called
-# `mysql` or `gate` speaks our names: https://kubernetes.io/docs/tutorials/services/connect-applications-service/
+# Kubernetes puts NAME_PORT=tcp://… and its kin into every pod for each Service of the namespace, so a Service called
+# `mysql` or `gate` speaks our names: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
-_SERVICE_LINK_NAME = re.compile(r"GATE_(PORT(_.*)?|SERVICE_(HOST|PORT.*))$")
+_SERVICE_LINK_NAME = re.compile(r"GATE_(\w+_)?(PORT(_\d+_.*)?|SERVICE_(HOST|PORT.*))$")
 
 _URL = re.compile(
-    r"(?P<scheme>[\w+]+)://"
-    r"(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?P<scheme>[\w+]+)://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?"
     r"(?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>[^/?]*))?"
     r"(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?",
     re.DOTALL,
 )
+_URL_FORM = "Write mysql://user:password@host:3306/database"
+_ENCODE = "A '@', ':' or '/' in user or password must be percent-encoded"
 
 
 class Tls:
-    """How to use TLS, in the words of MySQL's own clients.
+    """How to use TLS, in the words of MySQL's own clients: the mode, and the names of files.
 
     https://dev.mysql.com/doc/refman/en/connection-options.html#option_general_ssl-mode
     """
 
-    def __init__(
-        self,
-        mode: str = "PREFERRED",
-        ca: str | None = None,
-        cert: str | None = None,
-        key: str | None = None,
-        capath: str | None = None,
-        cipher: str | None = None,
-    ) -> None:
+    def __init__(self, mode: str = "PREFERRED", **files: "str | None") -> None:
         self.mode = mode
-        self.ca = ca
-        self.cert = cert
-        self.key = key
-        self.capath = capath
-        self.cipher = cipher
+        self.ca, self.capath, self.cipher = files.get("ca"), files.get("capath"), files.get("cipher")
+        self.cert, self.key = files.get("cert"), files.get("key")
 
     def query_parameters(self) -> dict[str, str]:
         """The same as query parameters of SQLAlchemy's PyMySQL dialect."""
         if self.mode == "DISABLED":
             return {"ssl_disabled": "true"}
-        files = {"ssl_ca": self.ca, "ssl_capath": self.capath, "ssl_cert": self.cert, "ssl_key": self.key}
-        wanted = {name: path for name, path in files.items() if path}
-        if self.cipher:
-            wanted["ssl_cipher"] = self.cipher
+        found = {name: getattr(self, name) for name in ("ca", "capath", "cert", "key", "cipher")}
+        wanted = {f"ssl_{name}": value for name, value in found.items() if value}
         if self.mode != "PREFERRED" or wanted:
             wanted["ssl_check_hostname"] = "true" if self.mode == "VERIFY_IDENTITY" else "false"
         return wanted
@@ -117,26 +88,10 @@ class Tls:
 class Database:
     """Where the database is and who we are there."""
 
-    def __init__(
-        self,
-        *,
-        dialect: str = "mysql",
-        host: str,
-        port: int = 3306,
-        user: str,
-        password: str = "",
-        name: str,
-        options: dict[str, Any] | None = None,
-        tls: Tls | None = None,
-    ) -> None:
-        self.dialect = dialect
-        self.host = host
-        self.port = port
-        self.user = user
-        self.password = password
-        self.name = name
-        self.options = options or {}
-        self.tls = tls or Tls()
+    def __init__(self, dialect: str, host: str, port: int, user: str, password: str, name: str, tls: Tls) -> None:
+        self.dialect, self.host, self.port = dialect, host, port
+        self.user, self.password, self.name, self.tls = user, password, name, tls
+        self.options: dict[str, Any] = {}
 
     def __str__(self) -> str:
         where = self.options.get("unix_socket") or f"{self.host}:{self.port}"
@@ -152,14 +107,13 @@ class Database:
         """
         from urllib.parse import quote, urlencode
 
-        password = self.password.encode().decode("latin-1")
-        login = f"{quote(self.user, safe='')}:{quote(password, safe='')}"
+        login = [quote(text, safe="") for text in (self.user, self.password.encode().decode("latin-1"))]
         host = f"[{self.host}]" if ":" in self.host else self.host
-        query = {name: str(value).lower() if value is True or value is False else str(value)
-                 for name, value in self.options.items()}  # fmt: skip
-        query.setdefault("charset", "utf8mb4")
-        query.update(self.tls.query_parameters())
-        return f"{self.dialect}+{driver}://{login}@{host}:{self.port}/{quote(self.name, safe='')}?{urlencode(query)}"
+        query = {"charset": "utf8mb4"} | {name: str(value) for name, value in self.options.items()}
+        parameters = urlencode(query | self.tls.query_parameters())
+        return (
+            f"{self.dialect}+{driver}://{':'.join(login)}@{host}:{self.port}/{quote(self.name, safe='')}?{parameters}"
+        )
 
 
 class Settings:
@@ -167,8 +121,8 @@ class Settings:
 
     def __init__(self, values: "_Environment") -> None:
         self.database = _database(values)
-        self.config = values.text("ALEMBIC_CONFIG") or "alembic.ini"
-        self.target = values.text("GATE_TARGET") or "head"
+        self.config = values.text("ALEMBIC_CONFIG")
+        self.target = values.text("GATE_TARGET")
         self.wait_timeout_seconds = values.seconds("GATE_WAIT_TIMEOUT_SECONDS")
         self.lock_timeout_seconds = values.seconds("GATE_LOCK_TIMEOUT_SECONDS")
         self.lock = values.choice("GATE_LOCK", "auto", "session", "lease")
@@ -176,7 +130,6 @@ class Settings:
         self.changed_script = values.choice("GATE_CHANGED_SCRIPT", "warn", "fail")
         self.metadata_lock_seconds = values.whole("GATE_METADATA_LOCK_SECONDS", 1, 31536000)
         self.journal_limit_bytes = values.whole("GATE_JOURNAL_LIMIT_BYTES", 0, 1 << 30)
-        report_settings(values.environ)
 
 
 def report_settings(environ: Mapping[str, str]) -> tuple[str, str, str]:
@@ -185,17 +138,17 @@ def report_settings(environ: Mapping[str, str]) -> tuple[str, str, str]:
     return (
         values.choice("GATE_LOG_FORMAT", "text", "json"),
         values.choice("GATE_LOG_LEVEL", "debug", "info", "warning", "error"),
-        values.text("GATE_TERMINATION_LOG") or "",
+        values.text("GATE_TERMINATION_LOG"),
     )
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check all settings; raises BadUsage naming the variable, the shape of its value and what to write."""
     for name in environ:
-        plain = name.removesuffix("_FILE")
-        if name.startswith("GATE_") and plain not in VARIABLES and not _SERVICE_LINK_NAME.match(name):
-            known = ", ".join(sorted(known for known in VARIABLES if known.startswith("GATE_")))
-            raise BadUsage(f"{name} is not a setting", advice=f"The GATE_ settings are {known}")
+        known = name.removesuffix("_FILE") in VARIABLES or _SERVICE_LINK_NAME.match(name)
+        if name.startswith("GATE_") and not known:
+            ours = ", ".join(sorted(name for name in VARIABLES if name.startswith("GATE_")))
+            raise BadUsage(f"{name} is not a setting", advice=f"The GATE_ settings are {ours}")
     return Settings(_Environment(environ))
 
 
@@ -210,43 +163,41 @@ class _Environment:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
 
-    def text(self, name: str) -> str | None:
+    def text(self, name: str) -> str:
         value = self.given(name)
-        return VARIABLES[name] if value is None else value
+        return (VARIABLES[name] or "") if value is None else value
 
     def given(self, name: str) -> str | None:
-        value = self.environ.get(name) or None
-        path = self.environ.get(f"{name}_FILE") or None
-        if value is not None and _SERVICE_LINK_VALUE.match(value) and name == "MYSQL_PORT":
+        """What is set, directly or in the file that NAME_FILE names; an empty value counts as none."""
+        value, path = self.environ.get(name) or None, self.environ.get(f"{name}_FILE") or None
+        if name == "MYSQL_PORT" and value and _SERVICE_LINK_VALUE.match(value):
             value = None
         if path is None:
             return value
         if value is not None:
             raise BadUsage(f"{name} and {name}_FILE are both set", advice="Set one of the two")
         try:
-            with open(path, encoding="utf-8") as file:
-                return file.read().rstrip("\r\n")
+            with open(path, encoding="utf-8", newline="") as file:
+                return file.read().rstrip("\r\n") or None
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise BadUsage(
-                f"the file that {name}_FILE names cannot be read: {reason}",
-                advice="Mount the secret there, readable for this user",
-            ) from None
+            what = f"the file that {name}_FILE names cannot be read: {reason}"
+            raise BadUsage(what, advice="Mount the secret there, readable for this user") from None
 
     def choice(self, name: str, *words: str) -> str:
-        value = self.text(name) or words[0]
+        value = self.text(name)
         if value not in words:
             raise _wrong(name, value, "one of " + ", ".join(words))
         return value
 
     def whole(self, name: str, least: int, most: int) -> int:
-        value = self.text(name) or ""
-        if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
+        value = self.text(name)
+        if not (value.isascii() and value.isdigit() and len(value) < 12 and least <= int(value) <= most):
             raise _wrong(name, value, f"a whole number from {least} to {most}")
         return int(value)
 
     def seconds(self, name: str) -> float:
-        value = self.text(name) or ""
+        value = self.text(name)
         if not re.fullmatch(r"\d{1,8}(\.\d{1,6})?", value, re.ASCII):
             raise _wrong(name, value, "a number of seconds such as 60 or 0.5")
         return float(value)
@@ -258,84 +209,58 @@ def _wrong(name: str, value: str, wanted: str) -> BadUsage:
 
 def _shape(value: str) -> str:
     """Describe a value without showing it: it may hold a secret put in the wrong variable."""
-    kinds = {
-        "letters": any(c.isalpha() for c in value),
-        "digits": any(c.isdigit() for c in value),
-        "blanks": any(c.isspace() for c in value),
-        "signs": any(not (c.isalnum() or c.isspace()) for c in value),
-    }
-    made_of = " and ".join(kind for kind, present in kinds.items() if present) or "nothing"
-    return f"{len(value)} character{'s' if len(value) != 1 else ''} ({made_of})"
+    tests = {"letters": str.isalpha, "digits": str.isdigit, "blanks": str.isspace}
+    kinds = [kind for kind, test in tests.items() if any(map(test, value))]
+    if any(not (c.isalnum() or c.isspace()) for c in value):
+        kinds.append("signs")
+    return f"{len(value)} character{'s' if len(value) != 1 else ''} ({' and '.join(kinds) or 'nothing'})"
 
 
 def _database(values: _Environment) -> Database:
     url = values.given("DATABASE_URL")
-    parts = [name for name in VARIABLES if re.match(r"MYSQL_(HOST|PORT|USER|PASSWORD|DATABASE)$", name)]
+    parts = ["MYSQL_HOST", "MYSQL_USER", "MYSQL_DATABASE", "MYSQL_PORT", "MYSQL_PASSWORD"]
     given = [name for name in parts if values.given(name) is not None]
     if url is not None:
         if given:
             raise BadUsage(f"DATABASE_URL and {', '.join(given)} are both set", advice="Set the URL or the parts")
         return _from_url(url, values)
-    missing = [name for name in ("MYSQL_HOST", "MYSQL_USER", "MYSQL_DATABASE") if values.given(name) is None]
+    missing = [name for name in parts[:3] if name not in given]
     if len(missing) == 3:
         raise BadUsage(
             "no database is named: neither DATABASE_URL nor MYSQL_HOST, MYSQL_USER and MYSQL_DATABASE is set",
             meaning="There is no default database",
-            advice="Set DATABASE_URL=mysql://user:password@host/database (see docs/configuration.md)",
+            advice=_URL_FORM.replace("Write ", "Set DATABASE_URL=") + " (see docs/configuration.md)",
         )
     if missing:
         raise BadUsage(f"{' and '.join(missing)} must be set too", advice="Set all of host, user and database")
-    return Database(
-        host=values.text("MYSQL_HOST") or "",
-        port=values.whole("MYSQL_PORT", 1, 65535),
-        user=values.text("MYSQL_USER") or "",
-        password=values.text("MYSQL_PASSWORD") or "",
-        name=values.text("MYSQL_DATABASE") or "",
-        tls=_tls(values, {}),
-    )
+    host, user, name, _, password = map(values.text, parts)
+    return Database("mysql", host, values.whole("MYSQL_PORT", 1, 65535), user, password, name, _tls(values, {}))
 
 
 def _from_url(url: str, values: _Environment) -> Database:
     match = _URL.fullmatch(url.strip())
-    if match is None:
-        raise BadUsage(
-            f"DATABASE_URL is not a URL ({_shape(url)})",
-            meaning="A '@', ':' or '/' in user or password must be percent-encoded",
-            advice="Write mysql://user:password@host:3306/database, or use MYSQL_HOST and the other parts instead",
-        )
+    # With two '@' in it, a part of the password would be taken for the host, and shown.
+    if match is None or url.count("@") > 1:
+        raise BadUsage(f"DATABASE_URL is not a URL ({_shape(url)})", meaning=_ENCODE, advice=_URL_FORM)
     scheme = match["scheme"]
     if scheme not in SCHEMES:
         shown = f"'{scheme}'" if len(scheme) < 24 else _shape(scheme)
         raise BadUsage(f"DATABASE_URL has the scheme {shown}", advice=f"Write one of {', '.join(SCHEMES)}")
     options, ssl = _options(match["query"] or "")
-    host = match["ipv6"] or match["host"] or ("localhost" if "unix_socket" in options else None)
-    database = _unquote(match["database"] or "")
-    if host is None or not match["user"] or not database:
-        lacks = [word for word, part in (("host", host), ("user", match["user"]), ("database", database)) if not part]
-        raise BadUsage(
-            f"DATABASE_URL names no {' and no '.join(lacks)}",
-            advice="Write mysql://user:password@host:3306/database",
-        )
+    host = match["ipv6"] or match["host"] or ("localhost" if "unix_socket" in options else "")
+    found = {"host": host, "user": match["user"], "database": match["database"]}
+    if lacks := [part for part, value in found.items() if not value]:
+        raise BadUsage(f"DATABASE_URL names no {' and no '.join(lacks)}", advice=_URL_FORM)
     port = match["port"] or "3306"
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise BadUsage(
-            f"DATABASE_URL has a port of {_shape(port)}",
-            meaning="Often a '@', ':' or '/' of the password is not percent-encoded",
-            advice="Write a port from 1 to 65535",
-        )
-    return Database(
-        dialect=scheme.partition("+")[0],
-        host=host,
-        port=int(port),
-        user=_unquote(match["user"]),
-        password=_unquote(match["password"] or ""),
-        name=database,
-        options=options,
-        tls=_tls(values, ssl),
-    )
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise BadUsage(f"DATABASE_URL has a port of {_shape(port)}", meaning=_ENCODE, advice=_URL_FORM)
+    user, password, name = (_unquote(match[part] or "") for part in ("user", "password", "database"))
+    database = Database(scheme.partition("+")[0], host, int(port), user, password, name, _tls(values, ssl))
+    database.options = options
+    return database
 
 
-def _options(query: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _options(query: str) -> "tuple[dict[str, Any], dict[str, Any]]":
     """Read the URL's query parameters: (those for the connection, those for TLS)."""
     options: dict[str, Any] = {}
     ssl: dict[str, Any] = {}
@@ -350,37 +275,31 @@ def _options(query: str) -> tuple[dict[str, Any], dict[str, Any]]:
             raise BadUsage(f"DATABASE_URL has an unknown query parameter '{shown}'", advice=f"Known are {known}")
         if name in found:
             raise BadUsage(f"DATABASE_URL has the query parameter '{name}' twice", advice="Write it once")
-        if kind is bool:
-            if value.lower() not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
-                raise BadUsage(f"DATABASE_URL has '{name}' with {_shape(value)}", advice="Write true or false")
-            found[name] = value.lower() in ("true", "1", "yes", "on")
-        elif kind is int:
-            if not (value.isascii() and value.isdigit()):
-                raise BadUsage(f"DATABASE_URL has '{name}' with {_shape(value)}", advice="Write a whole number")
-            found[name] = int(value)
-        else:
-            found[name] = value
+        if kind is bool and value.lower() not in _BOOLEANS:
+            raise BadUsage(f"DATABASE_URL has '{name}' with {_shape(value)}", advice="Write true or false")
+        if kind is int and not (value.isascii() and value.isdigit()):
+            raise BadUsage(f"DATABASE_URL has '{name}' with {_shape(value)}", advice="Write a whole number")
+        found[name] = _BOOLEANS[value.lower()] if kind is bool else kind(value)
     return options, ssl
 
 
-def _tls(values: _Environment, ssl: dict[str, Any]) -> Tls:
-    names = ("MYSQL_SSL_MODE", "MYSQL_SSL_CA", "MYSQL_SSL_CERT", "MYSQL_SSL_KEY")
-    given = {name: values.given(name) for name in names}
-    if ssl and any(given.values()):
-        both = ", ".join(name for name, value in given.items() if value)
-        raise BadUsage(f"{both} and {', '.join(ssl)} in DATABASE_URL are both set", advice="Set TLS in one place")
+def _tls(values: _Environment, ssl: "dict[str, Any]") -> Tls:
+    names = {"MYSQL_SSL_MODE": "mode", "MYSQL_SSL_CA": "ca", "MYSQL_SSL_CERT": "cert", "MYSQL_SSL_KEY": "key"}
+    given = {name: value for name in names if (value := values.given(name))}
+    if ssl and given:
+        raise BadUsage(
+            f"{', '.join(given)} and {', '.join(ssl)} in DATABASE_URL are set", advice="Set TLS in one place"
+        )
     if ssl:
         tls = _tls_from_url(ssl)
     else:
-        mode = given["MYSQL_SSL_MODE"] or ("VERIFY_CA" if given["MYSQL_SSL_CA"] else "PREFERRED")
-        if mode not in SSL_MODES:
-            raise _wrong("MYSQL_SSL_MODE", mode, "one of " + ", ".join(SSL_MODES))
-        tls = Tls(mode, given["MYSQL_SSL_CA"], given["MYSQL_SSL_CERT"], given["MYSQL_SSL_KEY"])
+        files = {names[name]: value for name, value in given.items()}
+        tls = Tls(**{"mode": "VERIFY_CA" if "ca" in files else "PREFERRED"} | files)
+    if tls.mode not in SSL_MODES:
+        raise _wrong("MYSQL_SSL_MODE", tls.mode, "one of " + ", ".join(SSL_MODES))
     if tls.mode.startswith("VERIFY") and not (tls.ca or tls.capath):
-        raise BadUsage(
-            f"MYSQL_SSL_MODE={tls.mode} needs MYSQL_SSL_CA",
-            advice="Name the file of the certificate authority; for public ones /etc/ssl/certs/ca-certificates.crt",
-        )
+        advice = "Name the file of the certificate authority; for public ones /etc/ssl/certs/ca-certificates.crt"
+        raise BadUsage(f"MYSQL_SSL_MODE={tls.mode} needs MYSQL_SSL_CA", advice=advice)
     if bool(tls.cert) != bool(tls.key):
         raise BadUsage("MYSQL_SSL_CERT and MYSQL_SSL_KEY go together", advice="Set both, or neither")
     for name, path in (("MYSQL_SSL_CA", tls.ca), ("MYSQL_SSL_CERT", tls.cert), ("MYSQL_SSL_KEY", tls.key)):
@@ -389,20 +308,19 @@ def _tls(values: _Environment, ssl: dict[str, Any]) -> Tls:
     return tls
 
 
-def _tls_from_url(ssl: dict[str, Any]) -> Tls:
+def _tls_from_url(ssl: "dict[str, Any]") -> Tls:
+    """The mode that PyMySQL's parameters stand for: a CA verifies the host name too, unless that is switched off."""
     if ssl.pop("ssl_disabled", False):
         if ssl:
             raise BadUsage(f"DATABASE_URL has ssl_disabled=true and {', '.join(ssl)}", advice="Write one of the two")
         return Tls("DISABLED")
-    verifies = "ssl_ca" in ssl or "ssl_capath" in ssl
     check_hostname = ssl.pop("ssl_check_hostname", None)
-    mode = "PREFERRED"
-    if verifies:
+    if "ssl_ca" in ssl or "ssl_capath" in ssl:
         mode = "VERIFY_CA" if check_hostname is False else "VERIFY_IDENTITY"
     elif check_hostname:
         mode = "VERIFY_IDENTITY"
-    elif ssl or check_hostname is False:
-        mode = "REQUIRED"
+    else:
+        mode = "REQUIRED" if ssl or check_hostname is False else "PREFERRED"
     return Tls(mode, **{name.removeprefix("ssl_"): value for name, value in ssl.items()})
 
 

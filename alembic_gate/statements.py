@@ -6,6 +6,7 @@ Whatever is not recognised counts as a statement that may commit, and its target
 
 import re
 from enum import Enum
+from typing import NamedTuple
 
 
 class Kind(Enum):
@@ -18,20 +19,18 @@ class Kind(Enum):
     COMMITS = "commits what came before it, by being a DDL or by what it calls"
 
 
-class Target:
+class Target(NamedTuple):
     """One object that a DDL touches: how the server shows it, and its quoted name."""
 
-    __slots__ = ("kind", "name")
-
-    def __init__(self, kind: str, name: str) -> None:
-        self.kind = kind
-        self.name = name
+    kind: str
+    name: str
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
 
 
 _COMMENT = re.compile(r"\s+|/\*(?!!|M!).*?\*/|--(?:[ \t][^\n]*)?(?:\n|$)|#[^\n]*(?:\n|$)|\(", re.DOTALL)
+_SET_STATEMENT = re.compile(r"^SET\s+STATEMENT\s.*?\sFOR\s+", re.IGNORECASE | re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_]+")
 _NAME = r"(?:`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[\w$]+)"
 _QUALIFIED = rf"{_NAME}(?:\s*\.\s*{_NAME})?"
@@ -62,7 +61,7 @@ _ENDS = {"COMMIT", "ROLLBACK", "BEGIN", "START"}
 
 _OBJECT = re.compile(
     rf"(?:CREATE(?:\s+OR\s+REPLACE)?|ALTER|DROP)\s+"
-    rf"(?:(?:ALGORITHM|DEFINER)\s*=\s*\S+\s+|SQL\s+SECURITY\s+\w+\s+|AGGREGATE\s+|ONLINE\s+|IGNORE\s+)*"
+    rf"(?:(?:ALGORITHM|DEFINER)\s*=\s*\S+\s+|SQL\s+SECURITY\s+\w+\s+|TEMPORARY\s+|AGGREGATE\s+|ONLINE\s+|IGNORE\s+)*"
     rf"(?P<kind>TABLE|VIEW|TRIGGER|PROCEDURE|FUNCTION|EVENT|SEQUENCE|DATABASE|SCHEMA)\s+{_IF}"
     rf"(?P<names>{_QUALIFIED}(?:\s*,\s*{_QUALIFIED})*)",
     re.IGNORECASE | re.DOTALL,
@@ -79,7 +78,7 @@ _TEMPORARY = re.compile(r"(?:CREATE(?:\s+OR\s+REPLACE)?|DROP)\s+TEMPORARY\s", re
 
 # Repeating these could undo or repeat them although the definitions look the same before and after.
 _NOT_REPEATABLE = re.compile(
-    r"CALL\b|(?:CREATE|ALTER|DROP|RENAME)\s+(?:USER|ROLE)\b|REVOKE\b|SET\s+PASSWORD\b"
+    r"(?:CREATE|ALTER|DROP|RENAME)\s+(?:USER|ROLE)\b|REVOKE\b|SET\s+PASSWORD\b"
     r"|ALTER\s.*\b(?:EXCHANGE\s+PARTITION|IMPORT\b.*TABLESPACE|DISCARD\b.*TABLESPACE)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -92,7 +91,8 @@ def bare(statement: str) -> str:
         if match.end() == position:
             break
         position = match.end()
-    return statement[position:]
+    # MariaDB's `SET STATEMENT variable = value FOR statement` is the statement.
+    return _SET_STATEMENT.sub("", statement[position:])
 
 
 def kind(statement: str) -> Kind:
@@ -104,7 +104,7 @@ def kind(statement: str) -> Kind:
         return Kind.PLAIN
     if word == "LOAD" and not re.match(r"LOAD\s+INDEX", text, re.IGNORECASE):
         return Kind.PLAIN
-    if word in _ENDS:
+    if word in _ENDS and not is_call(text):
         return Kind.PLAIN if re.match(r"ROLLBACK\s+(?:WORK\s+)?TO\b", text, re.IGNORECASE) else Kind.ENDS_TRANSACTION
     if word in _SESSION_WORDS and not re.match(
         r"SET\s+PASSWORD|SET\s.*\bautocommit\b", text, re.IGNORECASE | re.DOTALL
@@ -152,9 +152,13 @@ def is_drop(statement: str) -> bool:
     return bare(statement)[:4].upper() == "DROP" and not re.match(r"DROP\s+INDEX", bare(statement), re.IGNORECASE)
 
 
+def is_rollback(statement: str) -> bool:
+    return bare(statement)[:8].upper() == "ROLLBACK"
+
+
 def is_call(statement: str) -> bool:
-    """Tell whether a statement may be many: a procedure commits where it likes."""
-    return bare(statement)[:4].upper() == "CALL"
+    """Tell whether a statement is many: a procedure, or MariaDB's compound statement, commits where it likes."""
+    return re.match(r"CALL\b|BEGIN\s+NOT\s+ATOMIC\b", bare(statement), re.IGNORECASE) is not None
 
 
 def is_repeatable(statement: str) -> bool:
@@ -163,7 +167,7 @@ def is_repeatable(statement: str) -> bool:
     Not so for what leaves no trace in a definition, and for tables that change names in a circle.
     """
     text = bare(statement)
-    if _NOT_REPEATABLE.match(text):
+    if _NOT_REPEATABLE.match(text) or is_call(text):
         return False
     if match := _RENAME.match(text):
         words = [word.strip("`").lower() for word in re.findall(_QUALIFIED, match["rest"]) if word.upper() != "TO"]

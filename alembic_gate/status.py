@@ -2,12 +2,14 @@
 
 import sys
 import time
+from collections.abc import Collection
 from contextlib import closing
 from typing import Any
 
 from alembic_gate import connect, glance, journal, project, wait
-from alembic_gate.exits import BadUsage, ExitCode, NotAtTarget
+from alembic_gate.exits import ExitCode, NotAtTarget
 from alembic_gate.graph import Standing, assert_sound, closure, in_order, wanted
+from alembic_gate.project import Scripts
 from alembic_gate.report import log
 from alembic_gate.settings import Settings
 from alembic_gate.statements import summary
@@ -21,7 +23,7 @@ def wait_until_at_target(settings: Settings) -> None:
     """Look again and again; raises NotAtTarget when the time is up, and what `upgrade` raises about the database."""
     deadline = time.monotonic() + settings.wait_timeout_seconds
     said = False
-    while not wait.until_usable(settings, lambda left: is_settled(settings, settings.target, left, writes=False)):
+    while not wait.until_usable(settings, lambda left: is_settled(settings, settings.target, left, to_write=False)):
         if not said:
             log.info("waiting for '%s' to be upgraded to '%s'", settings.database.name, settings.target)
             said = True
@@ -43,52 +45,36 @@ def status(settings: Settings, *, as_json: bool) -> int:
         for name in ("current", "head", "pending", "changed"):
             print(f"{name + ':':12} {' '.join(found[name]) or '-'}")
         for row in found["interrupted"]:
-            print(
-                f"interrupted: {row['direction']} of {row['revision']} after {row['position']} committed statements"
-                + (f", in flight: {summary(row['statement'])}" if row["statement"] else "")
-                + (f", error: {row['error']}" if row["error"] else "")
-            )
+            words = f"{row['direction']} of {row['revision']}, {row['state']} after {row['position']} statements"
+            in_flight = f", in flight: {summary(row['statement'])}" if row["statement"] else ""
+            print(f"interrupted: {words}{in_flight}" + (f", error: {row['error']}" if row["error"] else ""))
         print(f"{'standing:':12} {found['standing']}")
     sys.stdout.flush()
-    if glance.assert_startable(settings, place, found["standing"]):
-        return ExitCode.AT_TARGET
-    return ExitCode.NOT_AT_TARGET
+    said = glance.assert_startable(settings, place, found["standing"])
+    return ExitCode.AT_TARGET if said else ExitCode.NOT_AT_TARGET
 
 
 def _survey(settings: Settings, left: float) -> tuple[dict[str, Any], Standing]:
+    scripts = scripts_of(settings)
     with closing(connect.connect(settings.database, connect_timeout=left)) as connection:
-
-        def run(statement: str) -> Any:
-            return glance.query(connection, statement)
-
-        scripts = scripts_of_image(settings)
-        target = wanted(scripts.graph, scripts.heads, "heads") or set()
         sight = glance.look(connection)
-        place, words = glance.judge_graph(sight, scripts.graph, scripts.heads, target, connection)
-        applied = closure(scripts.graph, sight.versions)
-        rows = journal.read_rows(run, "state IN ('running', 'failed')") if sight.journal else []
-        checksums = journal.read_checksums(run) if sight.journal else {}
-    unknown = bool(sight.versions - scripts.graph.keys())
-    interrupted = [
-        {
-            "revision": row.revision,
-            "direction": row.direction,
-            "state": row.state,
-            "position": row.position,
-            "statement": row.statement,
-            "error": row.error,
-            "host": row.host,
-        }
-        for row in rows
-    ]
+        heads = scripts.heads
+        if project.has_own_version_table(settings.config):
+            from alembic_gate.apply import look_by_alembic
+
+            sight = look_by_alembic(settings, sight)
+        place, words = glance.judge_graph(sight, scripts.graph, heads, set(heads), connection)
+        rows = journal.read_open_rows(connection.rows) if sight.journal else []
+        changed = journal.changed_scripts(scripts, sight.versions, connection.rows) if sight.journal else []
+    facts = ("revision", "direction", "state", "position", "statement", "error", "host")
     found = {
         "database": settings.database.name,
         "current": sorted(sight.versions),
-        "head": sorted(scripts.heads),
-        "pending": [] if unknown else _pending(scripts, target, sight.versions),
-        "interrupted": interrupted,
+        "head": sorted(heads),
+        "pending": [] if sight.versions - scripts.graph.keys() else _pending(scripts, heads, sight.versions),
+        "interrupted": [{fact: getattr(row, fact) for fact in facts} for row in rows],
         "ahead": place is Standing.AHEAD,
-        "changed": scripts.changed(checksums, applied),
+        "changed": changed,
         "standing": f"{place.value} ({words})",
     }
     return found, place
@@ -96,34 +82,35 @@ def _survey(settings: Settings, left: float) -> tuple[dict[str, Any], Standing]:
 
 def plan(settings: Settings, *, sql: bool) -> None:
     """Print the pending revisions in order, with the SQL of env.py's offline mode on request."""
-    scripts = scripts_of_image(settings)
-    target = wanted(scripts.graph, scripts.heads, settings.target)
+    scripts = scripts_of(settings)
+    target: Collection[str] | None = wanted(scripts.graph, scripts.heads, settings.target)
     if target is None:
-        from alembic_gate.apply import open_project
+        from alembic_gate.apply import revisions_named
 
-        directory = open_project(settings)[1]
-        target = {script.revision for script in directory.get_revisions(settings.target) if script}
-        if not target:
-            raise BadUsage(f"the target '{settings.target}' names no revision")
+        target = revisions_named(settings)
 
     def look(left: float) -> glance.Sight:
-        with closing(connect.connect(settings.database, quick=True, connect_timeout=left)) as connection:
-            return glance.look(connection)
+        with closing(connect.connect(settings.database, connect_timeout=left)) as connection:
+            sight = glance.look(connection)
+            if project.has_own_version_table(settings.config):
+                from alembic_gate.apply import look_by_alembic
 
-    sight = wait.until_usable(settings, look)
-    pending = _pending(scripts, target, sight.versions)
-    log.info("%d pending from %s", len(pending), glance.names(sight.versions) or "base")
+                return look_by_alembic(settings, sight)
+            return sight
+
+    current = wait.until_usable(settings, look).versions
+    pending = _pending(scripts, target, current)
+    log.info("%d pending from %s", len(pending), glance.names(current) or "base")
     if sql:
         from alembic_gate.apply import print_sql
 
-        print_sql(settings, sight.versions)
-    else:
-        for revision in pending:
-            print(revision)
+        print_sql(settings, current)
+    for revision in [] if sql else pending:
+        print(revision)
     sys.stdout.flush()
 
 
-def scripts_of_image(settings: Settings) -> project.Scripts:
+def scripts_of(settings: Settings) -> Scripts:
     """The image's revisions, by Alembic where their text cannot be read; raises GraphBroken."""
     scripts = project.load(settings.config)
     if scripts is None:
@@ -134,6 +121,5 @@ def scripts_of_image(settings: Settings) -> project.Scripts:
     return scripts
 
 
-def _pending(scripts: project.Scripts, target: set[str], current: frozenset[str]) -> list[str]:
-    applied = closure(scripts.graph, current)
-    return in_order(scripts.graph, closure(scripts.graph, target) - applied)
+def _pending(scripts: Scripts, target: Collection[str], current: Collection[str]) -> list[str]:
+    return in_order(scripts.graph, closure(scripts.graph, target) - closure(scripts.graph, current))

@@ -1,0 +1,136 @@
+"""The gate lock on a cluster (I2): a row that all nodes share, with a token, an expiry and a heartbeat.
+
+Two rows, because a checkpoint locks the holder's row until its transaction ends, and the heartbeat must not wait for that.
+Taking over changes both, so a transaction of the former holder cannot commit any more: on another node it is aborted by
+certification, on the same node the takeover waits for it.
+"""
+
+import secrets
+import time
+from contextlib import suppress
+from typing import Any
+
+from alembic_gate import connect
+from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, error_number
+from alembic_gate.exits import LockLost
+from alembic_gate.glance import LEASE_TABLE
+from alembic_gate.lock import KEEP_ALIVE_SECONDS, POLL_SECONDS, GateLock, who
+from alembic_gate.settings import Settings
+
+LEASE_SECONDS = 20
+# Taken over only when it was also seen unchanged for longer than a heartbeat takes: after a long ALTER, for which a
+# cluster holds back all commits, a healthy holder comes late too.
+LEASE_UNCHANGED_SECONDS = 2 * KEEP_ALIVE_SECONDS
+
+_CREATE = f"""CREATE TABLE IF NOT EXISTS `{LEASE_TABLE}` (
+    part VARCHAR(9) NOT NULL PRIMARY KEY COMMENT 'holder, or heartbeat',
+    token CHAR(32) NOT NULL DEFAULT '' COMMENT 'of the job that holds the lease; empty when nobody does',
+    owner VARCHAR(255) NOT NULL DEFAULT '',
+    expires DATETIME(6) NULL,
+    step BIGINT NOT NULL DEFAULT 0 COMMENT 'checkpoints written under leases'
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='alembic-gate: whose turn it is, on a cluster'"""
+
+
+class LeaseLock(GateLock):
+    """The gate lock as a lease."""
+
+    on_cluster = True
+
+    def __init__(self, settings: Settings, connection: connect.Connection) -> None:
+        super().__init__(settings, connection)
+        self.token = secrets.token_hex(16)
+        self._seen: tuple[Any, float] = (None, 0.0)
+        self._table = f"{self.schema}.`{LEASE_TABLE}`"
+        self._until = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_SECONDS} SECOND"
+        self.rows("SET SESSION innodb_lock_wait_timeout = 2")
+        with self.cursor() as cursor:
+            _see_all_writes_before_reading(cursor)
+        self.rows(_CREATE)
+
+    def try_to_acquire(self) -> bool:
+        try:
+            if self._is_free() and self._take():
+                return True
+        except connect.Error as error:
+            if error_number(error) not in (LOCK_WAIT_TIMEOUT, DEADLOCK):
+                raise
+            self.end_idle_fence_holder()
+        time.sleep(POLL_SECONDS / 2)
+        return False
+
+    def _heartbeat(self, suffix: str = "") -> tuple[str, Any, int]:
+        columns = "token, expires, expires < UTC_TIMESTAMP(6)"
+        rows = self.rows(f"SELECT {columns} FROM {self._table} WHERE part = 'heartbeat' {suffix}")
+        return rows[0] if rows else ("", None, 1)
+
+    def _is_free(self) -> bool:
+        """Tell whether nobody holds the lease, or its holder has been silent for too long."""
+        token, expires, expired = self._heartbeat()
+        if self._seen[0] != (token, expires):
+            self._seen = (token, expires), time.monotonic()
+        return not token or (bool(expired) and time.monotonic() - self._seen[1] > LEASE_UNCHANGED_SECONDS)
+
+    def _take(self) -> bool:
+        """Take the lease if nobody was quicker; the transaction of whoever comes second fails or finds it taken."""
+        self.rows("START TRANSACTION")
+        try:
+            free = self._heartbeat("FOR UPDATE")[:2] == self._seen[0]
+            for part, expires in (("holder", "NULL"), ("heartbeat", self._until)) if free else ():
+                self.rows(
+                    f"INSERT INTO {self._table} (part, token, owner, expires) VALUES (%s, %s, %s, {expires})"
+                    f" ON DUPLICATE KEY UPDATE token = %s, owner = %s, expires = {expires}",
+                    *(part, self.token, who(), self.token, who()),
+                )
+            self.rows("COMMIT")
+        except connect.Error:
+            with suppress(connect.Error):
+                self.rows("ROLLBACK")
+            raise
+        return free and self.is_mine()
+
+    def holder(self) -> str:
+        rows = self.rows(f"SELECT owner, expires FROM {self._table} WHERE part = 'heartbeat' AND token <> ''")
+        return f"{rows[0][0]}, lease until {rows[0][1]} UTC" if rows else "nobody any more"
+
+    def is_mine(self) -> bool:
+        with self.cursor() as cursor:
+            where = "WHERE part = 'heartbeat' AND token = %s"
+            cursor.execute(f"UPDATE {self._table} SET expires = {self._until} {where}", (self.token,))
+            return bool(cursor.rowcount == 1)
+
+    def is_seen_from(self, cursor: Any) -> bool:
+        _see_all_writes_before_reading(cursor)
+        cursor.execute("SELECT DATABASE()")
+        if not self.is_our_database(cursor.fetchone()[0]):
+            return False
+        cursor.execute("SHOW TABLES LIKE %s", (LEASE_TABLE.replace("_", r"\_"),))
+        if cursor.fetchone() is None:
+            return False
+        # Locking, because Alembic may have opened a snapshot before the lease was seen here.
+        cursor.execute(f"SELECT token FROM {self._table} WHERE part = 'holder' FOR UPDATE")
+        return bool(cursor.fetchone() == (self.token,))
+
+    def check_in_transaction(self, cursor: Any) -> None:
+        """Write the holder's row in the current transaction, which then cannot commit after a takeover."""
+        where = "WHERE part = 'holder' AND token = %s"
+        try:
+            cursor.execute(f"UPDATE {self._table} SET step = step + 1 {where}", (self.token,))
+        except Exception as error:
+            if error_number(error) not in (LOCK_WAIT_TIMEOUT, DEADLOCK):
+                raise
+            raise LockLost("the lease is lost: another job took it over") from error
+        if cursor.rowcount != 1:
+            raise LockLost("the lease is lost: another job took it over")
+
+    def give_back(self) -> None:
+        self.rows(f"UPDATE {self._table} SET token = '' WHERE token = %s", self.token)
+
+
+def _see_all_writes_before_reading(cursor: Any) -> None:
+    """Make reads of this session wait for every write that the cluster has ordered before them, a running DDL too.
+
+    https://mariadb.com/docs/galera-cluster/reference/galera-cluster-system-variables#wsrep_sync_wait
+    """
+    for statement in ("SET SESSION wsrep_sync_wait = 15", "SET SESSION group_replication_consistency = 'BEFORE'"):
+        with suppress(Exception):
+            cursor.execute(statement)
