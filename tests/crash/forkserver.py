@@ -16,7 +16,7 @@ import signal
 import sys
 from typing import Any
 
-WARMED = ["alembic.command", "cryptography.hazmat.primitives.asymmetric.padding", "sqlalchemy.orm"]
+WARMED = ["alembic.command", "logging.config", "cryptography.hazmat.primitives.asymmetric.padding", "sqlalchemy.orm"]
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Starts jobs as processes that can be killed: by the thousand by a fork server, or one by one as `entrypoint.py`."""
 
+import contextlib
 import json
 import os
 import signal
@@ -68,8 +69,9 @@ class ForkServer:
             "output": str(output),
         }
         assert self._server.stdin is not None
-        self._server.stdin.write(json.dumps(order) + "\n")
-        self._server.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended: reading its answer says so
+            self._server.stdin.write(json.dumps(order) + "\n")
+            self._server.stdin.flush()
         return ForkedJob(self.answer()["pid"], output, self)
 
     def answer(self) -> dict[str, int]:

@@ -1,16 +1,18 @@
 """What a crash test works with: a rig for every core, reference runs made once, the figures of all that was tried."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain, zip_longest
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from tests.crash.jobs import Entrypoint, ForkServer
 from tests.crash.points import Point, Reference, Route
 from tests.crash.rig import Rig, run_again_counted, run_undisturbed
-from tests.crash.verdict import Outcome, Tally, try_point
+from tests.crash.verdict import Outcome, Tally, try_point, try_there_and_back
 from tests.support.proxy import Strike
 
 
@@ -67,19 +69,37 @@ class Lab:
         with self.rig() as rig:
             return run_again_counted(rig, reference, strike)
 
+    def try_one(self, point: Point, label: str, rig: Rig | None = None) -> Outcome:
+        """Try a point, on any rig unless one is given, and count it under the label."""
+        return self._counted(label, [self._with(rig, try_point, point)])[0]
+
     def try_all(self, points: Iterable[Point], label: str) -> list[Outcome]:
         """Try the points on all cores and count them under the label."""
         with ThreadPoolExecutor(len(self._rigs)) as pool:
             return list(pool.map(lambda point: self.try_one(point, label), points))
 
-    def try_one(self, point: Point, label: str, rig: Rig | None = None) -> Outcome:
-        """Try a point, on any rig unless one is given, and count it under the label."""
-        if rig is None:
-            with self.rig() as free:
-                return self.try_one(point, label, free)
-        outcome = try_point(rig, point)
-        self._tallies.setdefault(label, Tally()).add(outcome)
-        return outcome
+    def try_there_and_back(self, there: Iterable[Point], back: Iterable[Point], label: str) -> list[Outcome]:
+        """Try the points of an upgrade and those of the downgrade, two by two while there are two."""
+
+        def attempt(pair: tuple[Point | None, Point | None]) -> Sequence[Outcome]:
+            if None in pair:
+                return [self.try_one(point, label) for point in pair if point]
+            return self._counted(label, self._with(None, try_there_and_back, *pair))
+
+        with ThreadPoolExecutor(len(self._rigs)) as pool:
+            return list(chain.from_iterable(pool.map(attempt, zip_longest(there, back))))
+
+    def _with(self, rig: Rig | None, attempt: Callable[..., Any], *points: Any) -> Any:
+        if rig is not None:
+            return attempt(rig, *points)
+        with self.rig() as free:
+            return attempt(free, *points)
+
+    def _counted(self, label: str, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        tally = self._tallies.setdefault(label, Tally())
+        for outcome in outcomes:
+            tally.add(outcome)
+        return outcomes
 
     def figures(self) -> Iterator[str]:
         """Yield a line for each label and server."""

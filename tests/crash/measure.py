@@ -38,20 +38,19 @@ ALL = "every statement"
 
 
 def measure(lab: Lab, server: Unencrypted, options: argparse.Namespace) -> None:
-    """Print a line for each history and direction."""
+    """Print a line for each history."""
     for history in DETERMINISTIC:
-        for argv in (UPGRADE, DOWNGRADE):
-            if options.history and history.name not in options.history:
-                continue
-            began = time.monotonic()
-            outcomes = lab.try_all(every_point(lab.reference(Route(server, history, argv))), ALL)
-            tally = Tally()
-            for outcome in outcomes:
-                tally.add(outcome)
-                if options.show and outcome.verdict is not Verdict.CONVERGED:
-                    print(outcome)
-            for line in tally.lines():
-                print(f"{history.name} {' '.join(argv)}, {time.monotonic() - began:.0f} s, {line}", flush=True)
+        if options.history and history.name not in options.history:
+            continue
+        began = time.monotonic()
+        there, back = (every_point(lab.reference(Route(server, history, argv))) for argv in (UPGRADE, DOWNGRADE))
+        tally = Tally()
+        for outcome in lab.try_there_and_back(there, back, ALL):
+            tally.add(outcome)
+            if options.show and outcome.verdict is not Verdict.CONVERGED:
+                print(outcome)
+        for line in tally.lines():
+            print(f"{history.name}, {time.monotonic() - began:.0f} s, {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,23 +17,17 @@ every_history = pytest.mark.parametrize("history", DETERMINISTIC, ids=lambda his
 
 
 @pytest.mark.timeout(1200)
-@both_directions
 @every_history
-def test_next_start_finishes_the_job(
-    lab: Lab, target: Unencrypted, every: bool, history: History, argv: tuple[str, ...]
-) -> None:
-    reference = lab.reference(Route(target, history, argv))
-    points = every_point(reference) if every else spread_out(reference, SAMPLE)
-    assert_all_converged(lab.try_all(points, "every statement" if every else "sample of statements"))
+def test_next_start_finishes_the_job(lab: Lab, target: Unencrypted, every: bool, history: History) -> None:
+    ways = [lab.reference(Route(target, history, argv)) for argv in (UPGRADE, DOWNGRADE)]
+    there, back = (every_point(way) if every else spread_out(way, SAMPLE) for way in ways)
+    assert_all_converged(lab.try_there_and_back(there, back, "every statement" if every else "sample of statements"))
 
 
 @pytest.mark.timeout(600)
-@both_directions
-def test_what_only_the_session_knew_is_never_guessed(
-    lab: Lab, target: Unencrypted, every: bool, argv: tuple[str, ...]
-) -> None:
-    reference = lab.reference(Route(target, SESSION_STATE, argv))
-    points = every_point(reference) if every else spread_out(reference, 2 * SAMPLE)
+def test_what_only_the_session_knew_is_never_guessed(lab: Lab, target: Unencrypted, every: bool) -> None:
+    reference = lab.reference(Route(target, SESSION_STATE, UPGRADE))
+    points = spread_out(reference, len(reference.statements) if every else 2 * SAMPLE)
     assert_all(lab.try_all(points, "lost session state"), {Verdict.CONVERGED, Verdict.REFUSED})
 
 
@@ -42,19 +36,19 @@ def test_what_only_the_session_knew_is_never_guessed(
 def test_undisturbed_gate_leaves_what_plain_alembic_leaves(
     lab: Lab, target: Unencrypted, history: History, argv: tuple[str, ...]
 ) -> None:
-    route = Route(target, history, argv)
+    reference = lab.reference(Route(target, history, argv))
     with lab.plain_rig() as rig:
-        assert run_undisturbed(rig, route).left == lab.reference(route).left
+        assert run_undisturbed(rig, reference.route).left == reference.left
 
 
 @both_directions
 def test_job_from_the_fork_server_is_the_job_that_the_entrypoint_starts(
     lab: Lab, target: Unencrypted, argv: tuple[str, ...]
 ) -> None:
-    route = Route(target, DETERMINISTIC[0], argv)
+    forked = lab.reference(Route(target, DETERMINISTIC[0], argv))
     with lab.entrypoint_rig() as rig:
-        fresh = run_undisturbed(rig, route)
-        assert [_verb(text) for text in fresh.statements] == [_verb(text) for text in lab.reference(route).statements]
+        fresh = run_undisturbed(rig, forked.route)
+        assert [_verb(text) for text in fresh.statements] == [_verb(text) for text in forked.statements]
         points = spread_out(fresh, SAMPLE)
         assert_all_converged(lab.try_one(point, "entrypoint.py itself", rig) for point in points)
 

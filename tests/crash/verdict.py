@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from signal import SIGKILL
 
@@ -69,18 +69,42 @@ class Tally:
 
 
 def try_point(rig: Rig, point: Point) -> Outcome:
-    """Run and strike as often as the point says, then run once more and judge; a bad point's database is kept."""
+    """Try a point in a database of its own; a bad one's database is kept."""
+    database = fresh_database(rig, point.reference.route)
+    return _drop_unless_bad(database, _try_in(rig, database, point))
+
+
+def try_there_and_back(rig: Rig, there: Point, back: Point) -> tuple[Outcome, Outcome]:
+    """Try an upgrade's point and, in the database that it leads to, a downgrade's: that spares an undisturbed upgrade.
+
+    Where either goes wrong, the way back is tried alone, so that a point that is reported can be repeated alone.
+    """
+    database = fresh_database(rig, there.reference.route)
+    upgraded = _try_in(rig, database, there)
+    if upgraded.verdict is not Verdict.CONVERGED:
+        return _drop_unless_bad(database, upgraded), try_point(rig, back)
+    together = _drop_unless_bad(database, _try_in(rig, database, back))
+    if together.verdict is Verdict.CONVERGED:
+        return upgraded, together
+    alone = try_point(rig, back)
+    if alone.verdict is together.verdict:
+        return upgraded, alone
+    return upgraded, replace(together, evidence=f"    only after {there}\n{together.evidence}")
+
+
+def _try_in(rig: Rig, database: Database, point: Point) -> Outcome:
+    """Run and strike as often as the point says, then run once more and judge."""
     route = point.reference.route
-    database = fresh_database(rig, route)
     struck: list[str] = []
-    outcome = None
     for strike in point.strikes:
         ended, proxy = rig.run(database, route, strike)
         struck.append(proxy.struck or "nothing: the job had ended before")
         if outcome := _judge_struck(point, tuple(struck), ended, strike, proxy):
-            break
-    if outcome is None:
-        outcome = _judge_last(point, tuple(struck), rig.start(database, route).wait(), database)
+            return outcome
+    return _judge_last(point, tuple(struck), rig.start(database, route).wait(), database)
+
+
+def _drop_unless_bad(database: Database, outcome: Outcome) -> Outcome:
     if outcome.verdict not in {Verdict.STUCK, Verdict.WRONG}:
         database.drop()
     return outcome
