@@ -1,3 +1,3 @@
-"""A migration job for containers: brings a MySQL or MariaDB schema to the head of its Alembic scripts, or says why not."""
+"""A migration job for containers: brings a database to the head of its Alembic scripts, or says why not."""
 
 __version__ = "0.1.0"

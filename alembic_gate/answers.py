@@ -1,7 +1,7 @@
 """Keep what the server answered, so that a resumed revision hears the same again: typed JSON, compressed, bounded.
 
-One entry a statement: [digest, rowcount, lastrowid, description, rows, variables], or [digest, error class, arguments], or
-[digest] where the answer was too large to keep. The digest is of all statements so far, texts and parameters.
+One entry a statement: [digest, rowcount, lastrowid, description, rows, variables], or [digest, error class, arguments],
+or [digest] where the answer was too large to keep. The digest is of all statements so far, texts and parameters.
 """
 
 import hashlib
@@ -59,8 +59,9 @@ def decode(line: str) -> Answer:
         return Answer(digest, kept=False)
     if len(rest) == 2:
         return Answer(digest, error=(rest[0], tuple(rest[1])))
-    tuples = [items and [tuple(item) for item in items] for items in rest[2:]]
-    return Answer(digest, rest[0], rest[1], *tuples)
+    rowcount, lastrowid, *lists = rest
+    description, rows, variables = (items and [tuple(item) for item in items] for items in lists)
+    return Answer(digest, rowcount, lastrowid, description, rows, variables)
 
 
 def read(chunks: bytes) -> list[Answer]:

@@ -51,6 +51,7 @@ from alembic_gate.exits import (
 from alembic_gate.glance import Sight, judge_graph, names
 from alembic_gate.graph import Standing, wanted
 from alembic_gate.journal import Row, Writer
+from alembic_gate.lease import see_all_writes_before_reading
 from alembic_gate.lock import POLL_SECONDS, GateLock
 from alembic_gate.project import Script, Scripts, checksum
 from alembic_gate.recovery import Action, decide_revision
@@ -132,9 +133,11 @@ class Migration:
             with self._watching(), EnvironmentContext(self.config, self.directory, fn=self._steps):
                 self.directory.run_env()
             self._say_applied()
-        except GateStop:
-            raise
         except Exception as error:
+            # Whatever went wrong, a lock that is lost explains it; nothing else is believed before that is known.
+            self.lock.assert_held(ask=True)
+            if isinstance(error, GateStop):
+                raise
             raise self._explained(error) from error
         finally:
             self._leave_fence()
@@ -291,7 +294,16 @@ class Migration:
             # With parameters (cursor, statement, parameters, context), without them (cursor, statement, context).
             return lambda *arguments: self._take(name, *arguments)
 
-        listeners = {name: listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")}
+        def see_all_writes(connection: Connection) -> None:
+            see_all_writes_before_reading(connection.connection.cursor())
+
+        listeners: dict[str, Callable[..., Any]] = {
+            name: listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")
+        }
+        if self.lock.on_cluster:
+            listeners["engine_connect"] = lambda connection: see_all_writes_before_reading(
+                connection.connection.cursor()
+            )
         for name, function in listeners.items():
             event.listen(Engine, name, function)
         try:
@@ -304,7 +316,8 @@ class Migration:
         """Hand a statement of the running revision to the journal; False leaves it to SQLAlchemy."""
         if not self._recording:
             return False
-        assert self._revision and self._session
+        assert self._revision is not None
+        assert self._session is not None
         *parameters, context = rest
         if context.root_connection.connection.dbapi_connection is not self._session.dbapi_connection:
             assert_readable_elsewhere(statement)
@@ -328,7 +341,9 @@ class Migration:
             return durable.stopped
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         number = error_number(cause)
-        if isinstance(error, DBAPIError) and is_lost_connection(cause):
+        if isinstance(error, DBAPIError) and (
+            is_lost_connection(cause) or (number == DEADLOCK and self.lock.on_cluster)
+        ):
             return LockLost(f"the migration connection was lost ({number})")
         if durable is None or not self._recording:
             return explained(self.settings, error)

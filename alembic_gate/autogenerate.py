@@ -1,7 +1,7 @@
 """An Alembic plugin: `alembic revision --autogenerate` and `alembic check` never propose to drop our tables.
 
-Found by its entry point, so that any project's env.py stays as it is. Its name is within the `alembic.autogenerate.*` that
-Alembic includes by default: https://alembic.sqlalchemy.org/en/latest/api/plugins.html
+Found by its entry point, so that any project's env.py stays as it is. Its name is within the
+`alembic.autogenerate.*` that Alembic includes by default: https://alembic.sqlalchemy.org/en/latest/api/plugins.html
 """
 
 from typing import Any

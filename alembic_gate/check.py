@@ -9,7 +9,7 @@ from alembic_gate.apply import alembic_config, explained
 from alembic_gate.exits import ModelsDiffer, NotAtTarget
 from alembic_gate.report import log
 from alembic_gate.settings import Settings
-from alembic_gate.upgrade import is_settled
+from alembic_gate.upgrade import look
 
 # More differences than a person reads at night are counted instead.
 SHOWN_DIFFERENCES = 10
@@ -17,7 +17,7 @@ SHOWN_DIFFERENCES = 10
 
 def check(settings: Settings) -> None:
     """Raise ModelsDiffer naming what differs, NotAtTarget where revisions are pending."""
-    if not wait.until_usable(settings, lambda left: is_settled(settings, "heads", left, to_write=False)):
+    if not wait.until_usable(settings, lambda left: look(settings, "heads", left, to_write=False)):
         raise NotAtTarget(f"'{settings.database.name}' is not at the head of the scripts, so models cannot be compared")
     report.keep_our_log()
     if not autogenerate.is_registered():

@@ -4,7 +4,7 @@ import os
 import sys
 
 from alembic_gate import report, settings, signals
-from alembic_gate.exits import BadUsage, ExitCode, GateStop, Terminated
+from alembic_gate.exits import BadUsage, DatabaseRefuses, DatabaseUnavailable, ExitCode, GateStop, Terminated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return the exit code; every way out ends here."""
     words = sys.argv[1:] if arguments is None else arguments
-    termination_log = ""
+    termination_log = os.environ.get("GATE_TERMINATION_LOG") or settings.VARIABLES["GATE_TERMINATION_LOG"] or ""
     try:
         signals.install()
         form, level, termination_log = settings.report_settings(os.environ)
@@ -26,12 +26,22 @@ def main(arguments: list[str] | None = None) -> int:
         return _end(stop.code, str(stop), termination_log)
     except Terminated as ended:
         return _end(ended.code, f"stopped by a signal ({ended.code.name}); the next start goes on from here", "")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the one place where every error ends
+        if (stop := _refusal_of_the_server(error)) is not None:
+            return _end(stop.code, str(stop), termination_log)
         report.log.error("unexpected error", exc_info=error)
-        words_ = (
-            f"unexpected error: {type(error).__name__}: {error}. This is a bug. Report it with the traceback above."
-        )
-        return _end(ExitCode.UNEXPECTED, words_, termination_log)
+        what = f"unexpected {type(error).__name__}: {error}. A bug of env.py, a script or the gate; see the traceback."
+        return _end(ExitCode.UNEXPECTED, what, termination_log)
+
+
+def _refusal_of_the_server(error: Exception) -> GateStop | None:
+    """What the server said on a connection of the gate's own, such as under the lock, where no step explains it."""
+    if type(error).__module__ != "pymysql.err":
+        return None
+    from alembic_gate.classify import Kind, classify
+
+    kind, said = classify(error)
+    return DatabaseRefuses(said) if kind is Kind.PERMANENT else DatabaseUnavailable(said)
 
 
 def _end(code: ExitCode, words: str, termination_log: str) -> int:
@@ -47,6 +57,10 @@ def _run(words: list[str]) -> int:
     options = _parser().parse_args(words)
     if options.verb == "manifest":
         return _manifest()
+    if getattr(options, "databases", None):
+        from alembic_gate.many import upgrade_many
+
+        return upgrade_many(os.environ, options.databases, options.target, options.parallel)
     configured = settings.read()
     configured.target = getattr(options, "target", None) or configured.target
     if options.verb == "upgrade":
@@ -106,6 +120,8 @@ def _parser() -> "Any":
 
     verb = verbs.add_parser("upgrade", help="wait, and apply what is pending (also without any verb)")
     verb.add_argument("target", nargs="?", help="an Alembic target, GATE_TARGET otherwise")
+    verb.add_argument("--databases", metavar="FILE", help="upgrade all databases of a list, one a line")
+    verb.add_argument("--parallel", metavar="N", type=int, choices=range(1, 65), default=4, help="at a time (4)")
     verb = verbs.add_parser(
         "wait", help="block until the database is at the target or provably ahead of it; writes nothing"
     )

@@ -85,7 +85,7 @@ def load_cryptography() -> None:
 
     from pymysql import _auth
 
-    if not _auth._have_cryptography:
+    if not vars(_auth)["_have_cryptography"]:
         importlib.reload(_auth)
 
 

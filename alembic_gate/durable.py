@@ -114,6 +114,7 @@ class DurableRevision:
         answer = self._answers[self.count - 1] if self.count <= len(self._answers) else None
         if answer is None and vouched_for:
             answer = Answer(self._digests[1], rowcount=0)
+            self._recorder.add(answer)
         if answer is None:
             raise self._refusal(self.count, "the journal has no answer for it", statement)
         if answer.digest != self._digests[1] and not vouched_for:
@@ -132,7 +133,7 @@ class DurableRevision:
         if kind is Kind.SESSION and statements.is_sent_again(statement):
             try:
                 send()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever driver it is
                 # A PREPARE of what is dropped by now fails, as it may: nothing after it can need it.
                 log.debug("'%s' could not be set up again: %s", summary(statement), error)
         for name, value in answer.variables or ():

@@ -14,7 +14,7 @@ LEASE_TABLE = "alembic_gate_lease"
 
 # As bytes, because a UNION of the two tables' collations may be refused (1267, 1271).
 _VERSIONS = f"SELECT CAST(version_num AS BINARY), '' FROM `{VERSION_TABLE}`"
-_OPEN = f"SELECT CAST(revision AS BINARY), CAST(state AS BINARY) FROM `{JOURNAL_TABLE}` WHERE state IN ('running', 'failed')"
+_OPEN = f"SELECT CAST(revision AS BINARY), state FROM `{JOURNAL_TABLE}` WHERE state IN ('running', 'failed')"
 
 
 class Sight:
@@ -32,15 +32,13 @@ def look(connection: connect.Connection) -> Sight:
         opened = _rows_if_table(connection, _OPEN)
         journal = opened is not None
         rows = (_rows_if_table(connection, _VERSIONS) or []) + (opened or [])
-    versions, interrupted = (
-        {name.decode() for name, state in rows if bool(state) is opened} for opened in (False, True)
-    )
-    return Sight(frozenset(versions), frozenset(interrupted), journal)
+    versions = frozenset(name.decode() for name, state in rows if not state)
+    return Sight(versions, frozenset(name.decode() for name, state in rows if state), journal)
 
 
 def _rows_if_table(connection: connect.Connection, statement: str) -> list[tuple[bytes, bytes]] | None:
     try:
-        return connection.rows(statement)  # type: ignore[return-value]
+        return connection.rows(statement)
     except connect.Error as error:
         if error_number(error) != NO_SUCH_TABLE:
             raise

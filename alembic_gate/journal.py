@@ -40,6 +40,7 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS `{JOURNAL_TABLE}` (
 _COLUMNS = (
     "revision, parents, floor, checksum, direction, state, position, digest, statement, fingerprint, answers, host"
 )
+_OVERWRITE = ", ".join(f"{column} = VALUES({column})" for column in _COLUMNS.split(", ")[1:])
 _IS_OPEN = "state IN ('running', 'failed')"
 _INSERT_BATCH = 500
 
@@ -58,6 +59,7 @@ class Row:
 
 def ensure_table(lock: GateLock) -> None:
     """Create the journal where it does not exist."""
+    lock.assert_held(ask=True)
     lock.rows(_CREATE)
 
 
@@ -87,11 +89,11 @@ def adopt(lock: GateLock, scripts: Scripts, current: Collection[str]) -> None:
     new = sorted((closure(scripts.graph, current) & scripts.graph.keys()) - known)
     for start in range(0, len(new), _INSERT_BATCH):
         batch = [scripts.by_revision[revision] for revision in new[start : start + _INSERT_BATCH]]
-        lock.rows(
-            f"INSERT INTO `{JOURNAL_TABLE}` (revision, parents, floor, checksum, host, direction, state, started_at) VALUES "
-            + ", ".join(["(%s, %s, %s, %s, %s, 'upgrade', 'adopted', UTC_TIMESTAMP(6))"] * len(batch)),
-            *(value for script in batch for value in (*_facts(scripts, script), who())),
-        )
+        values = tuple(value for script in batch for value in (*_facts(scripts, script), who()))
+        columns = "revision, parents, floor, checksum, host, direction, state, started_at"
+        row = "(%s, %s, %s, %s, %s, 'upgrade', 'adopted', UTC_TIMESTAMP(6))"
+        with lock.transaction() as cursor:
+            cursor.execute(f"INSERT INTO `{JOURNAL_TABLE}` ({columns}) VALUES {', '.join([row] * len(batch))}", values)
 
 
 def _facts(scripts: Scripts, script: Script) -> tuple[str, ...]:
@@ -109,15 +111,18 @@ def settle(lock: GateLock, row: Row, state: str, position: int | None = None) ->
             " AND position = %s",
             (*values, who(), row.revision, row.state, row.position),
         )
-        return bool(cursor.rowcount == 1)
+        found: int = cursor.rowcount
+    return found == 1
 
 
 def note_failure(lock: GateLock, revision: str, error: str) -> int:
     """Mark an open row as failed; returns the position committed, -1 where nothing of the revision is committed."""
     where = f"WHERE revision = %s AND {_IS_OPEN}"
-    lock.rows(f"UPDATE `{JOURNAL_TABLE}` SET state = 'failed', error = %s {where}", error[:4000], revision)
-    rows = lock.rows(f"SELECT position FROM `{JOURNAL_TABLE}` {where}", revision)
-    return int(rows[0][0]) if rows else -1
+    with lock.transaction() as cursor:
+        cursor.execute(f"UPDATE `{JOURNAL_TABLE}` SET state = 'failed', error = %s {where}", (error[:4000], revision))
+        cursor.execute(f"SELECT position FROM `{JOURNAL_TABLE}` {where}", (revision,))
+        row = cursor.fetchone()
+    return int(row[0]) if row else -1
 
 
 class Writer:
@@ -157,9 +162,6 @@ class Writer:
         finished = "NULL" if state == "running" else "UTC_TIMESTAMP(6)"
         self._cursor.execute(
             f"INSERT INTO {self._table} ({_COLUMNS}, started_at) VALUES ({', '.join(['%s'] * 12)}, UTC_TIMESTAMP(6))"
-            " ON DUPLICATE KEY UPDATE parents = VALUES(parents), floor = VALUES(floor), checksum = VALUES(checksum),"
-            " direction = VALUES(direction), state = VALUES(state), position = VALUES(position), digest = VALUES(digest),"
-            " statement = VALUES(statement), fingerprint = VALUES(fingerprint), answers = VALUES(answers), error = NULL,"
-            f" host = VALUES(host), finished_at = {finished}",
+            f" ON DUPLICATE KEY UPDATE {_OVERWRITE}, error = NULL, finished_at = {finished}",
             (*self._facts, self._direction, state, position, digest, *rest, who()),
         )

@@ -1,8 +1,8 @@
 """The gate lock on a cluster (I2): a row that all nodes share, with a token, an expiry and a heartbeat.
 
-Two rows, because a checkpoint locks the holder's row until its transaction ends, and the heartbeat must not wait for that.
-Taking over changes both, so a transaction of the former holder cannot commit any more: on another node it is aborted by
-certification, on the same node the takeover waits for it.
+Two rows, because a checkpoint locks the holder's row until its transaction ends, and the heartbeat must not wait for
+that. Taking over changes both, so a transaction of the former holder cannot commit any more: on another node it is
+aborted by certification, on the same node the takeover waits for it.
 """
 
 import secrets
@@ -44,17 +44,23 @@ class LeaseLock(GateLock):
         self._until = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_SECONDS} SECOND"
         self.rows("SET SESSION innodb_lock_wait_timeout = 2")
         with self.cursor() as cursor:
-            _see_all_writes_before_reading(cursor)
+            see_all_writes_before_reading(cursor)
         self.rows(_CREATE)
 
     def try_to_acquire(self) -> bool:
+        expired = False
         try:
-            if self._is_free() and self._take():
+            expired = self._is_free()
+            if expired and self._take():
                 return True
+            expired = False
         except connect.Error as error:
             if error_number(error) not in (LOCK_WAIT_TIMEOUT, DEADLOCK):
                 raise
-            self.end_idle_fence_holder()
+        if expired:
+            # A frozen job of this node has the holder's row locked; a healthy one never loses its connection to this.
+            with suppress(connect.Error):
+                self.end_idle_fence_holder()
         time.sleep(POLL_SECONDS / 2)
         return False
 
@@ -99,7 +105,6 @@ class LeaseLock(GateLock):
             return bool(cursor.rowcount == 1)
 
     def is_seen_from(self, cursor: Any) -> bool:
-        _see_all_writes_before_reading(cursor)
         cursor.execute("SELECT DATABASE()")
         if not self.is_our_database(cursor.fetchone()[0]):
             return False
@@ -126,7 +131,7 @@ class LeaseLock(GateLock):
         self.rows(f"UPDATE {self._table} SET token = '' WHERE token = %s", self.token)
 
 
-def _see_all_writes_before_reading(cursor: Any) -> None:
+def see_all_writes_before_reading(cursor: Any) -> None:
     """Make reads of this session wait for every write that the cluster has ordered before them, a running DDL too.
 
     https://mariadb.com/docs/galera-cluster/reference/galera-cluster-system-variables#wsrep_sync_wait

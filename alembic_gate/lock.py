@@ -1,4 +1,4 @@
-"""One job at a time (I2): the gate lock, which jobs queue for, and the fence on the connection that runs the statements.
+"""One job at a time (I2): the gate lock, which jobs queue for, and the fence on the connection that runs statements.
 
 1. Who holds the gate lock may look, decide and write the journal.
 2. Who holds the fence as well may run statements of revisions. The server frees the fence only when the connection is
@@ -81,9 +81,13 @@ class GateLock:
         self.assert_held()
         with self.cursor() as cursor:
             cursor.execute("START TRANSACTION")
-            self.check_in_transaction(cursor)
-            yield cursor
-            cursor.execute("COMMIT")
+            try:
+                self.check_in_transaction(cursor)
+                yield cursor
+                cursor.execute("COMMIT")
+            except Exception:
+                cursor.execute("ROLLBACK")
+                raise
 
     def try_to_acquire(self) -> bool:
         return bool(self.rows("SELECT GET_LOCK(%s, %s)", self.gate, POLL_SECONDS)[0][0] == 1)
@@ -142,8 +146,13 @@ class GateLock:
                 if error_number(error) not in (LOCK_WAIT_TIMEOUT, DEADLOCK):
                     self._lost = f"it could not be kept ({error_number(error)})"
 
-    def assert_held(self) -> None:
-        """Raise LockLost when the lock is known to be lost."""
+    def assert_held(self, *, ask: bool = False) -> None:
+        """Raise LockLost when the lock is known to be lost; with `ask`, ask the server first."""
+        try:
+            if ask and not self.is_mine():
+                self._lost = self._lost or "another job took it over"
+        except connect.Error as error:
+            self._lost = self._lost or f"the server does not answer for it ({error_number(error)})"
         if self._lost:
             raise LockLost(f"the gate lock on {self.schema} is lost: {self._lost}")
 
@@ -223,12 +232,29 @@ def _poll(succeeds: Callable[[], bool], holder: Callable[[], str], what: str, de
     """Try until it succeeds; one message at the third try, so that a short wait is silent."""
     started = time.monotonic()
     tries = 0
-    while not succeeds():
+    while True:
+        words = "somebody that the server does not name now"
+        # On a cluster any question may have to wait for a long ALTER, and time out: not our turn yet.
+        with _time_outs_ignored():
+            if succeeds():
+                return
         tries += 1
+        if tries == 3 or time.monotonic() >= deadline:
+            with _time_outs_ignored():
+                words = holder()
         if tries == 3:
-            log.info("waiting for %s (%s)", what, holder())
+            log.info("waiting for %s (%s)", what, words)
         if time.monotonic() >= deadline:
-            raise LockTimeout(f"waited {time.monotonic() - started:.0f} s for {what}; held by {holder()}")
+            raise LockTimeout(f"waited {time.monotonic() - started:.0f} s for {what}; held by {words}")
+
+
+@contextmanager
+def _time_outs_ignored() -> Iterator[None]:
+    try:
+        yield
+    except connect.Error as error:
+        if error_number(error) not in (LOCK_WAIT_TIMEOUT, DEADLOCK):
+            raise
 
 
 def _lock_name(part: str, settings: Settings) -> str:

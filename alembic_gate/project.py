@@ -1,7 +1,7 @@
 """Know an Alembic project's revisions without loading Alembic: from the manifest, else from the scripts' text.
 
-The manifest is a cache made at image build. It counts only while it matches the files on disk, and it says nothing about
-the database (I1).
+The manifest is a cache made at image build. It counts only while it matches the files on disk, and it says
+nothing about the database (I1).
 """
 
 import hashlib
@@ -22,6 +22,7 @@ _ASSIGNMENT = re.compile(
     re.MULTILINE,
 )
 _MENTION = re.compile(rf"^[ \t]*{_NAMES}[^\n=]*=[^=]", re.MULTILINE)
+_LONG_STRING = re.compile(r"\"{3}.*?\"{3}|'{3}.*?'{3}", re.DOTALL)
 _STRING = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 # One revision as its script states it; `needs` are its parents and its dependencies.
@@ -175,9 +176,12 @@ def _read_script(path: str) -> Script | None:
         content = file.read()
     text = content.decode("utf-8", "replace")
     found = [(match["name"], match["value"]) for match in _ASSIGNMENT.finditer(text)]
+    outside_of_strings = [
+        (match["name"], match["value"]) for match in _ASSIGNMENT.finditer(_LONG_STRING.sub("''", text))
+    ]
     named = {name: tuple(one or other for one, other in _STRING.findall(value)) for name, value in found}
     plain = not any(re.search(r"[\s\ufffd]", item) for items in named.values() for item in items)
-    once = len(found) == len(named) == len(_MENTION.findall(text))
+    once = found == outside_of_strings and len(found) == len(named) == len(_MENTION.findall(text))
     if not plain or not once or len(named.get("revision", ())) != 1:
         return None
     parents, depends_on = named.get("down_revision", ()), named.get("depends_on", ())

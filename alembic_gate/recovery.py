@@ -27,8 +27,8 @@ class Next(Enum):
 def decide_revision(revision: str, direction: str, scripts: Graph, current: Collection[str]) -> tuple[Action, str]:
     """Say what to do about an open row, and why when it is refused.
 
-    The row closes in the transaction that moves `alembic_version`, so an open row means that the version is where it was
-    before; unless somebody moved it by other means.
+    The row closes in the transaction that moves `alembic_version`, so an open row means that the version is where it
+    was before; unless somebody moved it by other means.
     """
     applied = closure(scripts, current)
     if revision not in scripts:

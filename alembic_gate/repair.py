@@ -33,9 +33,7 @@ def show(row: Row) -> None:
     after = f"statement {row.position + 1}"
     print(f"--done       take {after} as done: the next start goes on with statement {row.position + 2}")
     print(f"--not-done   take {after} as not done: the next start runs it")
-    print(
-        "--abandon    forget this run: the next start begins the revision anew, unless alembic_version says it is applied"
-    )
+    print("--abandon    forget this run: the next start begins the revision anew, unless it is applied by then")
 
 
 def _settle(gate: GateLock, row: Row, settle: str) -> None:

@@ -1,6 +1,7 @@
 """The settings: the only module that reads the environment. Secrets stay inside (I5): no message shows a value's text.
 
-Plain classes and no `typing`: what a start with nothing to do imports is a budget (docs/decisions/0004-start-up-budget.md).
+Plain classes and no `typing`: what a start with nothing to do imports is a budget, see
+docs/decisions/0004-start-up-budget.md.
 """
 
 import os
@@ -155,6 +156,16 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
 def sqlalchemy_url_from_environment(environ: Mapping[str, str] = os.environ) -> str:
     """The URL of the database that the environment names, for an `env.py` under the plain `alembic` command."""
     return _database(_Environment(environ)).sqlalchemy_url()
+
+
+def given(environ: Mapping[str, str], name: str) -> str | None:
+    """One variable as it is set, directly or in the file that NAME_FILE names."""
+    return _Environment(environ).given(name)
+
+
+def shown_name(database: str) -> str:
+    """A database as a list names it, without what may be secret: of a URL, only its last part."""
+    return database.partition("?")[0].rpartition("/")[2] if "://" in database else database
 
 
 class _Environment:

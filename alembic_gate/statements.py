@@ -36,26 +36,8 @@ _NAME = r"(?:`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[\w$]+)"
 _QUALIFIED = rf"{_NAME}(?:\s*\.\s*{_NAME})?"
 _IF = r"(?:IF\s+(?:NOT\s+)?EXISTS\s+)?"
 
-_PLAIN = set(
-    [
-        "SELECT",
-        "INSERT",
-        "UPDATE",
-        "DELETE",
-        "REPLACE",
-        "WITH",
-        "SHOW",
-        "DESCRIBE",
-        "DESC",
-        "EXPLAIN",
-        "VALUES",
-        "TABLE",
-        "DO",
-        "SAVEPOINT",
-        "RELEASE",
-        "HELP",
-    ]
-)
+_READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "VALUES", "TABLE", "HELP"}
+_PLAIN = _READS | {"INSERT", "UPDATE", "DELETE", "REPLACE", "DO", "SAVEPOINT", "RELEASE"}
 _SESSION_WORDS = {"SET", "USE", "PREPARE", "DEALLOCATE"}
 _ENDS = {"COMMIT", "ROLLBACK", "BEGIN", "START"}
 
@@ -132,7 +114,7 @@ def is_sent_again(statement: str) -> bool:
 
 def targets(statement: str) -> list[Target] | None:
     """The objects that a DDL touches; None where they cannot be told, and so the whole schema counts."""
-    text = bare(statement)
+    text = re.sub(r"/\*.*?\*/", " ", bare(statement), flags=re.DOTALL)
     if match := _OBJECT.match(text):
         kind_ = match["kind"].upper()
         shown = {"VIEW": "TABLE", "SEQUENCE": "TABLE", "SCHEMA": "DATABASE"}.get(kind_, kind_)
@@ -164,15 +146,16 @@ def is_call(statement: str) -> bool:
 def is_repeatable(statement: str) -> bool:
     """Tell whether running a DDL again does no harm where nothing it touches looks changed.
 
-    Not so for what leaves no trace in a definition, and for tables that change names in a circle.
+    Not so for what leaves no trace in a definition.
     """
     text = bare(statement)
     if _NOT_REPEATABLE.match(text) or is_call(text):
         return False
-    if match := _RENAME.match(text):
-        words = [word.strip("`").lower() for word in re.findall(_QUALIFIED, match["rest"]) if word.upper() != "TO"]
-        return len(words) == len(set(words))
     return ";" not in text.rstrip().rstrip(";") or _OBJECT.match(text) is not None
+
+
+def is_rename(statement: str) -> bool:
+    return _RENAME.match(bare(statement)) is not None
 
 
 def summary(statement: str, length: int = 120) -> str:

@@ -13,7 +13,7 @@ from alembic_gate.project import Scripts
 from alembic_gate.report import log
 from alembic_gate.settings import Settings
 from alembic_gate.statements import summary
-from alembic_gate.upgrade import is_settled
+from alembic_gate.upgrade import look
 
 # A job that migrates takes seconds at least; each look is one connection and one round trip.
 LOOK_AGAIN_SECONDS = 1.0
@@ -23,7 +23,7 @@ def wait_until_at_target(settings: Settings) -> None:
     """Look again and again; raises NotAtTarget when the time is up, and what `upgrade` raises about the database."""
     deadline = time.monotonic() + settings.wait_timeout_seconds
     said = False
-    while not wait.until_usable(settings, lambda left: is_settled(settings, settings.target, left, to_write=False)):
+    while not wait.until_usable(settings, lambda left: look(settings, settings.target, left, to_write=False)):
         if not said:
             log.info("waiting for '%s' to be upgraded to '%s'", settings.database.name, settings.target)
             said = True
@@ -89,7 +89,7 @@ def plan(settings: Settings, *, sql: bool) -> None:
 
         target = revisions_named(settings)
 
-    def look(left: float) -> glance.Sight:
+    def see(left: float) -> glance.Sight:
         with closing(connect.connect(settings.database, connect_timeout=left)) as connection:
             sight = glance.look(connection)
             if project.has_own_version_table(settings.config):
@@ -98,7 +98,7 @@ def plan(settings: Settings, *, sql: bool) -> None:
                 return look_by_alembic(settings, sight)
             return sight
 
-    current = wait.until_usable(settings, look).versions
+    current = wait.until_usable(settings, see).versions
     pending = _pending(scripts, target, current)
     log.info("%d pending from %s", len(pending), glance.names(current) or "base")
     if sql:

@@ -4,7 +4,6 @@ from contextlib import closing
 
 from alembic_gate import connect, glance, wait
 from alembic_gate.exits import NotAtTarget
-from alembic_gate.graph import Standing
 from alembic_gate.report import log
 from alembic_gate.settings import Settings
 
@@ -15,13 +14,14 @@ if TYPE_CHECKING:
 
 def upgrade(settings: Settings, target: str) -> None:
     """Bring the database to `target`; returns only when it was read back there (I1), or is provably ahead."""
-    if wait.until_usable(settings, lambda left: is_settled(settings, target, left, to_write=True)):
+    if wait.until_usable(settings, lambda left: look(settings, target, left, to_write=True)):
         return
     from alembic_gate import lock
 
     with lock.acquire(settings) as gate:
-        if is_settled(settings, target, settings.wait_timeout_seconds, to_write=True):
-            return
+        with gate.cursor():
+            if is_settled(settings, target, gate.connection):
+                return
         from alembic_gate.apply import Migration
 
         migration = Migration(settings, gate, "upgrade", target)
@@ -34,35 +34,39 @@ def downgrade(settings: Settings, target: str) -> None:
     from alembic_gate import lock
     from alembic_gate.apply import Migration
 
-    wait.until_usable(settings, lambda left: is_settled(settings, "", left, to_write=True))
+    wait.until_usable(settings, lambda left: look(settings, None, left, to_write=True))
     with lock.acquire(settings) as gate:
         migration = Migration(settings, gate, "downgrade", target)
         migration.run()
         read_back(migration)
 
 
-def is_settled(settings: Settings, target: str, left: float, *, to_write: bool) -> bool:
-    """Look at the database; True, said aloud, when nothing is left to do. An empty target always has something to do.
-
-    Raises what `wait` tells apart, RevisionUnknown and GraphBroken.
-    """
+def look(settings: Settings, target: str | None, left: float, *, to_write: bool) -> bool:
+    """Open a connection and look; True when nothing is left to do for `target`. Raises what `wait` tells apart."""
     with closing(connect.connect(settings.database, quick=True, connect_timeout=left, read_timeout=left)) as connection:
-        sight = glance.look(connection)
-        verdict = glance.judge(settings, sight, target, connection) if target else (Standing.BEHIND, "")
-        if verdict is None:
-            from alembic_gate.apply import judge_by_alembic
-
-            verdict = judge_by_alembic(settings, sight, target, connection)
-        said = glance.assert_startable(settings, *verdict)
-        if said and settings.changed_script == "fail" and sight.journal:
-            from alembic_gate import journal, status
-
-            journal.assert_scripts_unchanged(settings, status.scripts_of(settings), sight.versions, connection.rows)
-        if said:
-            log.info("%s", said)
-        elif to_write:
+        if target is not None and is_settled(settings, target, connection):
+            return True
+        if to_write:
             glance.assert_writable(connection)
-        return bool(said)
+        return False
+
+
+def is_settled(settings: Settings, target: str, connection: connect.Connection) -> bool:
+    """Tell whether nothing is left to do, and say so; raises RevisionUnknown, GraphBroken and ScriptChanged."""
+    sight = glance.look(connection)
+    verdict = glance.judge(settings, sight, target, connection)
+    if verdict is None:
+        from alembic_gate.apply import judge_by_alembic
+
+        verdict = judge_by_alembic(settings, sight, target, connection)
+    said = glance.assert_startable(settings, *verdict)
+    if said and settings.changed_script == "fail" and sight.journal:
+        from alembic_gate import journal, status
+
+        journal.assert_scripts_unchanged(settings, status.scripts_of(settings), sight.versions, connection.rows)
+    if said:
+        log.info("%s", said)
+    return bool(said)
 
 
 def read_back(migration: "Migration") -> None:
