@@ -27,8 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     except Terminated as ended:
         return _end(ended.code, f"stopped by a signal ({ended.code.name}); the next start goes on from here", "")
     except Exception as error:  # noqa: BLE001 - the one place where every error ends
-        if (stop := _refusal_of_the_server(error)) is not None:
-            return _end(stop.code, str(stop), termination_log)
+        if refusal := _refusal_of_the_server(error):
+            return _end(refusal.code, str(refusal), termination_log)
         report.log.error("unexpected error", exc_info=error)
         what = f"unexpected {type(error).__name__}: {error}. A bug of env.py, a script or the gate; see the traceback."
         return _end(ExitCode.UNEXPECTED, what, termination_log)
