@@ -20,7 +20,7 @@ TRANSIENT = frozenset((*_NOT_NOW, 1927, 2002, 2003, 2005, 2006, 2013, 2055, 3032
 # Wrong credentials, grants, database, host, authentication plugin or TLS; an expired or locked account.
 _NOT_YOU = (1044, 1045, 1049, 1130, 1142, 1227, 1251, 1524, 1698, 1820, 1862, 2026, 2059, 3118, 3159, 3955, 4151)
 PERMANENT = frozenset(_NOT_YOU)
-LOST = frozenset((1053, 1080, 1152, 1927, 2006, 2013, 2055, 4031))
+LOST = frozenset((1047, 1053, 1080, 1152, 1927, 2006, 2013, 2055, 4031))
 
 
 def error_number(error: BaseException) -> int:

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from alembic_gate.classify import error_number
-from alembic_gate.statements import is_call, is_drop, is_rename, is_repeatable, targets
+from alembic_gate.statements import is_call, is_drop, is_rename_in_a_circle, is_repeatable, targets
 
 Fingerprint = dict[str, str]
 
@@ -54,7 +54,7 @@ def compare(statement: str, before: Fingerprint, now: Fingerprint, *, failed: bo
     if not changed:
         # Tables alike but for their names may have changed them in a circle, which looks like nothing.
         definitions = [definition for definition in before.values() if definition != ABSENT]
-        alike = is_rename(statement) and len(set(definitions)) < len(definitions)
+        alike = is_rename_in_a_circle(statement) and len(set(definitions)) < len(definitions)
         harmless = (is_repeatable(statement) and not alike) or (failed and not is_call(statement))
         return Verdict.NOT_DONE if harmless else Verdict.UNSURE
     if is_call(statement) or (_WHOLE_SCHEMA in before and not is_repeatable(statement)):

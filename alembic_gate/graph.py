@@ -55,8 +55,9 @@ def assert_sound(graph: Graph, heads: Collection[str]) -> None:
         for need in needs:
             if need not in graph:
                 raise GraphBroken(f"revision '{revision}' goes back to '{need}', which no script defines")
-    if len(closure(graph, heads)) < len(graph):
-        in_order(graph, graph.keys() - closure(graph, heads))
+    in_order(graph, graph.keys())
+    if graph and not heads:
+        raise GraphBroken("no revision is a head")
 
 
 def wanted(graph: Graph, heads: Collection[str], target: str) -> set[str] | None:

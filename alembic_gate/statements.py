@@ -44,7 +44,7 @@ _ENDS = {"COMMIT", "ROLLBACK", "BEGIN", "START"}
 _OBJECT = re.compile(
     rf"(?:CREATE(?:\s+OR\s+REPLACE)?|ALTER|DROP)\s+"
     rf"(?:(?:ALGORITHM|DEFINER)\s*=\s*\S+\s+|SQL\s+SECURITY\s+\w+\s+|TEMPORARY\s+|AGGREGATE\s+|ONLINE\s+|IGNORE\s+)*"
-    rf"(?P<kind>TABLE|VIEW|TRIGGER|PROCEDURE|FUNCTION|EVENT|SEQUENCE|DATABASE|SCHEMA)\s+{_IF}"
+    rf"(?P<kind>TABLE|VIEW|TRIGGER|PROCEDURE|FUNCTION|EVENT|SEQUENCE|DATABASE|SCHEMA)\s+{_IF}(?!IF\b)"
     rf"(?P<names>{_QUALIFIED}(?:\s*,\s*{_QUALIFIED})*)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -114,7 +114,7 @@ def is_sent_again(statement: str) -> bool:
 
 def targets(statement: str) -> list[Target] | None:
     """The objects that a DDL touches; None where they cannot be told, and so the whole schema counts."""
-    text = re.sub(r"/\*.*?\*/", " ", bare(statement), flags=re.DOTALL)
+    text = re.sub(r"/\*.*?\*/|--\s[^\n]*", " ", bare(statement), flags=re.DOTALL)
     if match := _OBJECT.match(text):
         kind_ = match["kind"].upper()
         shown = {"VIEW": "TABLE", "SEQUENCE": "TABLE", "SCHEMA": "DATABASE"}.get(kind_, kind_)
@@ -154,8 +154,16 @@ def is_repeatable(statement: str) -> bool:
     return ";" not in text.rstrip().rstrip(";") or _OBJECT.match(text) is not None
 
 
-def is_rename(statement: str) -> bool:
-    return _RENAME.match(bare(statement)) is not None
+def is_rename_in_a_circle(statement: str) -> bool:
+    """Tell whether a RENAME TABLE leaves the same names, so that only the definitions could show it."""
+    match = _RENAME.match(bare(statement))
+    words = [word.lower() for word in re.findall(_QUALIFIED, match["rest"]) if word.upper() != "TO"] if match else []
+    left: set[str] = set()
+    first: set[str] = set()
+    for old, new in zip(words[::2], words[1::2], strict=False):
+        first |= {old} - left
+        left = left - {old} | {new}
+    return bool(words) and first == left
 
 
 def summary(statement: str, length: int = 120) -> str:

@@ -61,11 +61,7 @@ def migrate_online() -> None:
     """Run the revisions over one connection."""
     engine = create_engine(database_url(), poolclass=NullPool)
     with engine.connect() as connection:
-        context.configure(
-            connection=connection,
-            target_metadata=target_metadata,
-            include_name=belongs_to_the_models,
-        )
+        context.configure(connection=connection, target_metadata=target_metadata, include_name=belongs_to_the_models)
         with context.begin_transaction():
             context.run_migrations()
 

@@ -1,22 +1,23 @@
 """`upgrade --databases`: many databases on one server, each with a result of its own, the worst as the exit code."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.database import Database
 from tests.support.gate import run_gate
-from tests.support.servers import Server
+from tests.support.servers import Kind, Server
 
 TENANTS = 200
 PARALLEL = 4
 
 
 @pytest.fixture
-def tenants(server: Server) -> Iterator[list[Database]]:
-    """Empty databases, and one account that may use them all."""
+def tenants(servers_of_this_run: Callable[[Kind], Server]) -> Iterator[list[Database]]:
+    """Empty databases on one server, and one account that may use them all."""
+    server = servers_of_this_run("mariadb")
     found = [server.create_database("tenant") for _ in range(TENANTS)]
     account = found[0]
     for tenant in found[1:]:
@@ -37,9 +38,10 @@ def settings_of(account: Database) -> dict[str, str]:
 
 
 def is_at_head(tenant: Database) -> bool:
-    return bool(tenant.query("SHOW TABLES LIKE 'alembic_version'")) and len(
-        tenant.query("SELECT version_num FROM alembic_version")
-    ) == 1
+    return (
+        bool(tenant.query("SHOW TABLES LIKE 'alembic_version'"))
+        and len(tenant.query("SELECT version_num FROM alembic_version")) == 1
+    )
 
 
 @pytest.mark.I1

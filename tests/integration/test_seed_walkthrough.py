@@ -107,11 +107,7 @@ def test_both_servers_get_the_same_columns_and_indexes(project: Path, database: 
         "SELECT index_name, GROUP_CONCAT(column_name ORDER BY seq_in_index) FROM information_schema.statistics"
         " WHERE table_schema = DATABASE() AND table_name = 'user' GROUP BY index_name ORDER BY index_name"
     )
-    assert dict(indexes) == {
-        "PRIMARY": "id",
-        "ix_email_pwd": "email,password",
-        "ix_user_pwd": "username,password",
-    }
+    assert dict(indexes) == {"PRIMARY": "id", "ix_email_pwd": "email,password", "ix_user_pwd": "username,password"}
 
 
 def test_mariadbs_own_dialect_builds_the_same_schema(
