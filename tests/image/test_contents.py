@@ -44,11 +44,7 @@ def test_entrypoint_is_the_process_itself_and_no_shell(configuration: dict[str, 
 def test_environment_is_the_interpreters_and_names_no_database(configuration: dict[str, Any]) -> None:
     environment = dict(entry.split("=", 1) for entry in configuration["Env"])
 
-    assert environment.items() >= {
-        ("PYTHONHASHSEED", "0"),
-        ("PYTHONUNBUFFERED", "1"),
-        ("PYTHONDONTWRITEBYTECODE", "1"),
-    }
+    assert environment.items() >= {("PYTHONHASHSEED", "0"), ("PYTHONUNBUFFERED", "1"), ("PYTHONDONTWRITEBYTECODE", "1")}
     assert not [name for name in environment if name.startswith(("MYSQL_", "DATABASE_", "GATE_", "PIP_"))]
 
 

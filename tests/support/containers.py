@@ -4,6 +4,7 @@ Its storage lies in the cache directory, so the machine's own podman neither see
 after a run is the base image.
 """
 
+import base64
 import fcntl
 import functools
 import json
@@ -286,24 +287,29 @@ class PlayedPod:
 
 @contextmanager
 def play_kube(
-    manifests: str, *, timeout: float = 180
+    manifest: str, secrets: Mapping[str, Mapping[str, str]], *, timeout: float = 180
 ) -> Iterator[tuple[subprocess.CompletedProcess[str], list[PlayedPod]]]:
-    """Play manifests and yield how podman ended, with the pods; they are taken down afterwards.
+    """Play a manifest and yield how podman ended, with the pods; they are taken down afterwards.
 
-    podman runs init containers to their end before it starts the others, and fails when one of them does.
+    Its pods and the secrets are to be named after `RUN_NAME`, so that runs do not meet. podman runs init containers to
+    their end before it starts the others, and fails when one of them does. Secrets are given apart, because podman 4.3
+    cannot read what it stores of a manifest's own.
     """
-    before = _pods()
+    before = _pods_of_this_run()
     try:
-        process = podman("play", "kube", "--network=host", "-", stdin=manifests, check=False, timeout=timeout)
-        yield process, [PlayedPod(name) for name in _pods() - before]
+        for name, values in secrets.items():
+            encoded = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+            podman("secret", "create", name, "-", stdin=json.dumps(encoded))
+        process = podman("play", "kube", "--network=host", "-", stdin=manifest, check=False, timeout=timeout)
+        yield process, [PlayedPod(name) for name in sorted(_pods_of_this_run() - before)]
     finally:
-        podman("kube", "down", "-", stdin=manifests, check=False)
-        for name in _pods() - before:
+        for name in _pods_of_this_run() - before:
             podman("pod", "rm", "--force", "--time=0", name)
+        podman("secret", "rm", *secrets, check=False)
 
 
-def _pods() -> set[str]:
-    return set(podman("pod", "ls", "--format={{.Name}}").stdout.split())
+def _pods_of_this_run() -> set[str]:
+    return {name for name in podman("pod", "ls", "--format={{.Name}}").stdout.split() if name.startswith(RUN_NAME)}
 
 
 @contextmanager
