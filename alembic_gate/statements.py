@@ -114,7 +114,7 @@ def is_sent_again(statement: str) -> bool:
 
 def targets(statement: str) -> list[Target] | None:
     """The objects that a DDL touches; None where they cannot be told, and so the whole schema counts."""
-    text = re.sub(r"/\*.*?\*/|--\s[^\n]*", " ", bare(statement), flags=re.DOTALL)
+    text = re.sub(r"/\*.*?\*/|--(?:[ \t][^\n]*)?(?=\n|$)|#[^\n`]*(?=\n|$)", " ", bare(statement), flags=re.DOTALL)
     if match := _OBJECT.match(text):
         kind_ = match["kind"].upper()
         shown = {"VIEW": "TABLE", "SEQUENCE": "TABLE", "SCHEMA": "DATABASE"}.get(kind_, kind_)
