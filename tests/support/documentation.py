@@ -1,4 +1,4 @@
-"""Reads the project's Markdown: pages, links, headings, tables and fenced blocks, for tests that hold it to the code."""
+"""Reads the project's Markdown: pages, links, tables and fenced blocks, for tests that hold it to the code."""
 
 import re
 from collections.abc import Iterator

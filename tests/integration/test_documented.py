@@ -1,0 +1,225 @@
+"""What the documentation tells a newcomer to type, and an operator at night to do, does what it says."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import NewProject
+from tests.integration.scenes import Project, on_mysql, running, until
+from tests.support.database import Database
+from tests.support.documentation import commands, page
+from tests.support.gate import ROOT, run_alembic, run_gate
+from tests.support.projects import revision_source
+from tests.support.servers import Server
+
+A, B, C = (f"CREATE TABLE {name} (id INT)" for name in "abc")
+PAUSE = "SELECT SLEEP(600)"  # where the job is killed
+ANOTHER_TIME_EACH_TIME = "INSERT INTO a VALUES ({__import__('time').time_ns() % 1000000})"
+READ_MUCH = "SELECT REPEAT(SHA2(RAND(), 256), 100)"
+CALLED = "CREATE PROCEDURE p() BEGIN CREATE TABLE a (id INT); CREATE TABLE b (id INT); SELECT SLEEP(600); END"
+
+
+# -- a newcomer -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What a newcomer has: the project's own files."""
+    for name in ("model", "migrations", "examples"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "alembic.ini", tmp_path)
+    return tmp_path
+
+
+@on_mysql
+@pytest.mark.I7
+def test_getting_started_can_be_typed_from_top_to_bottom(checkout: Path, database: Database) -> None:
+    shown = [command for block in page("docs/getting-started.md").blocks("sh") for command in commands(block)]
+    (url,) = re.findall(r"^export DATABASE_URL='(.*)'$", "\n".join(shown), re.MULTILINE)
+    env = {"DATABASE_URL": url.partition("://")[0] + "://" + database.url.partition("://")[2]}
+    run = {
+        "alembic-gate": lambda *words: run_gate(*words, env=env, cwd=checkout),
+        "alembic": lambda *words: run_alembic(*words, env=env, cwd=checkout),
+        "python": lambda *words: subprocess.run(
+            [sys.executable, *words], env=env, cwd=checkout, capture_output=True, text=True, check=False
+        ),
+    }
+
+    ran = 0
+    for command in shown:
+        program, *words = shlex.split(command)
+        if program in run:
+            ended = run[program](*words)
+            assert ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}"
+            ran += 1
+
+    assert ran >= 9
+
+
+def test_sql_of_the_documentation_runs_on_a_database_of_the_gate(server: Server, database: Database) -> None:
+    assert run_gate(env=database.env() | {"GATE_LOCK": "lease"}).returncode == 0
+    database.query("CREATE TABLE `keys` (id INT, note INT)")
+    shown = [block.text for name in ("recovery", "bring-your-own") for block in page(f"docs/{name}.md").blocks("sql")]
+
+    with server.admin(database=database.name) as connection, connection.cursor() as cursor:
+        for statement in filter(str.strip, ";".join(shown).split(";")):
+            if server.kind == "mysql" or "performance_schema" not in statement:
+                cursor.execute(statement)
+
+    assert not database.query("SHOW TABLES LIKE 'alembic_gate%%'")
+
+
+@on_mysql
+def test_an_account_that_may_only_read_is_enough_for_what_only_reads(server: Server, database: Database) -> None:
+    assert run_gate(env=database.env()).returncode == 0
+    reader = f"r_{database.name}"
+    for host in ("%", "localhost"):
+        server.query("CREATE USER %s@%s IDENTIFIED BY 'reader'", reader, host)
+        server.query(f"GRANT SELECT ON `{database.name}`.* TO %s@%s", reader, host)
+    env = {"DATABASE_URL": f"mysql://{reader}:reader@{server.host}:{server.port}/{database.name}"}
+
+    ended = {verb: run_gate(verb, env=env).returncode for verb in ("wait", "status", "plan", "check", "upgrade")}
+
+    server.query("DROP USER %s@'%%', %s@'localhost'", reader, reader)
+    assert set(ended.values()) == {0}, ended
+
+
+# -- an operator ------------------------------------------------------------------------------------------------------
+
+
+def script(*statements: str) -> str:
+    return revision_source("r1", None, "\n".join(f"op.execute(f{statement!r})" for statement in statements))
+
+
+@pytest.fixture
+def project(new_project: NewProject, database: Database) -> Project:
+    return new_project(database)
+
+
+def interrupt(project: Project, *statements: str, then: tuple[str, ...] | None = None, **env: str) -> None:
+    """Kill the job in the pause that is among the statements, and write the script anew without it."""
+    project.write(script(*statements))
+    job = project.start(**env)
+    connection = until(lambda: running(project.database, "SLEEP") or job.process.poll())
+    assert job.process.poll() is None, job.log
+    job.process.kill()
+    job.wait()
+    project.database.server.query(f"KILL {connection}")
+    project.write(script(*(then or [statement for statement in statements if statement != PAUSE])))
+
+
+def refused(project: Project, why: str) -> None:
+    """Start the job: it ends with 21, says why, and has changed nothing."""
+    assert f"`{why}`" in page("docs/recovery.md").text, "the documentation has it otherwise"
+    before = project.database.schema()
+    assert why in project.ends(21)
+    assert project.database.schema() == before
+
+
+def tables(project: Project) -> str:
+    rows = project.database.query("SHOW TABLES")
+    return " ".join(name for (name,) in rows if not name.startswith("alembic_"))
+
+
+@on_mysql
+@pytest.mark.I3
+class TestAdviceForARefusal:
+    """Each row of "Every refusal" that a person can be brought to by a kill."""
+
+    @pytest.mark.parametrize("answer", ["--done", "--not-done"])
+    def test_a_script_that_says_something_else_each_time(self, project: Project, answer: str) -> None:
+        interrupt(project, A, ANOTHER_TIME_EACH_TIME, B, PAUSE, C)
+        refused(project, "the script says something else there now than when it was committed")
+        if answer == "--not-done":
+            project.database.query("DROP TABLE b")
+        project.ends(0, "repair", answer)
+        project.ends(0)
+        assert tables(project) == "a b c"
+        assert project.database.query("SELECT COUNT(*) FROM a") == ((1,),)
+
+    def test_a_wrong_not_done_fails_and_is_then_set_right(self, project: Project) -> None:
+        interrupt(project, A, ANOTHER_TIME_EACH_TIME, B, PAUSE, C)
+        project.ends(0, "repair", "--not-done")
+        assert "1050" in project.ends(20)
+        project.ends(0, "repair", "--done")
+        project.ends(0)
+        assert tables(project) == "a b c"
+
+    @pytest.mark.parametrize("answer", ["--done", "--not-done"])
+    def test_a_statement_that_was_mended_after_it_was_done(self, project: Project, answer: str) -> None:
+        interrupt(project, A, B, PAUSE, then=(A, "CREATE TABLE b (id BIGINT)"))
+        refused(project, "it was done, but the script says something else there now")
+        if answer == "--not-done":
+            project.database.query("DROP TABLE b")
+        project.ends(0, "repair", answer)
+        project.ends(0)
+        assert tables(project) == "a b"
+
+    def test_a_procedure_that_was_called(self, project: Project) -> None:
+        interrupt(project, CALLED, "CALL p()", C)
+        refused(project, "what it touches does not show whether it was done, or it was done in part")
+        project.ends(0, "repair", "--done")
+        project.ends(0)
+        assert tables(project) == "a b c"
+
+    @pytest.mark.parametrize("by_hand", ["CREATE INDEX i ON a (note(9))", "ALTER TABLE a MODIFY note VARCHAR(9)"])
+    def test_a_failed_statement_whose_table_somebody_has_changed(self, project: Project, by_hand: str) -> None:
+        project.write(script("CREATE TABLE a (note TEXT)", "CREATE INDEX i ON a (note)"))
+        project.ends(20)
+        project.database.query(by_hand)
+        refused(project, "it failed, but what it touches has changed since")
+        project.ends(0, "repair", "--done" if "INDEX" in by_hand else "--not-done")
+        project.ends(0)
+        assert len(project.database.query("SHOW INDEX FROM a")) == 1
+
+    def test_a_script_that_ends_before_the_statement_in_flight(self, project: Project) -> None:
+        interrupt(project, A, B, PAUSE, then=(A,))
+        refused(project, "the script ends before it")
+        project.database.query("DROP TABLE b")
+        project.ends(0, "repair", "--not-done")
+        project.ends(0)
+        assert tables(project) == "a"
+
+    def test_a_script_that_ends_before_what_is_committed(self, project: Project) -> None:
+        interrupt(project, A, B, C, PAUSE, then=(A,))
+        refused(project, "the script ends before what is committed of it")
+        project.write(script(A, B, C))
+        project.ends(0)
+        assert tables(project) == "a b c"
+
+    def test_an_answer_that_was_too_large_and_the_rest_done_by_hand(self, project: Project) -> None:
+        interrupt(project, A, READ_MUCH, B, PAUSE, C, GATE_JOURNAL_LIMIT_BYTES="100")
+        refused(project, "its answer was too large for the journal")
+        project.ends(0, "repair", "--done")
+        refused(project, "its answer was too large for the journal")
+        project.database.query(C)
+        project.alembic("stamp", "r1")
+        assert "completed by other means" in project.ends(0)
+        assert project.journal() == {"r1": "applied"}
+
+    def test_a_temporary_table_and_all_undone_by_hand(self, project: Project) -> None:
+        interrupt(project, "CREATE TEMPORARY TABLE t (id INT)", A, B, PAUSE)
+        refused(project, "temporary tables died with their session")
+        project.database.query("DROP TABLE a, b")
+        project.ends(0, "repair", "--abandon")
+        assert project.journal() == {"r1": "abandoned"}
+        project.ends(0)
+        assert tables(project) == "a b"
+
+
+@on_mysql
+@pytest.mark.I3
+def test_a_failed_release_goes_back_to_the_image_before_it(project: Project) -> None:
+    project.write(script(A))
+    project.ends(0)
+    project.write(revision_source("r2", "r1", f"op.execute({B!r})\nop.execute('CREATE TABLE b (id INT)')"))
+    project.ends(20)
+    project.forget("r2")
+
+    assert "interrupted in 'r2'" in project.ends(0)
+    assert "below" not in project.ends(0, "status")
