@@ -4,11 +4,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from tests.crash.compare import differences
 from tests.crash.jobs import Entrypoint, ForkServer
 from tests.crash.points import Point, Reference, Route
 from tests.crash.rig import Rig, run_again_counted, run_undisturbed
@@ -21,7 +23,8 @@ class Lab:
 
     def __init__(self, directory: Path, kind: str = "gate") -> None:
         self._directory = directory
-        self._rigs = [Rig(ForkServer(kind), directory / f"rig{number}") for number in range(os.cpu_count() or 1)]
+        self._lanes = os.cpu_count() or 1
+        self._rigs = [Rig(ForkServer(kind), directory / f"rig{number}") for number in range(self._lanes)]
         self._free: SimpleQueue[Rig] = SimpleQueue()
         for rig in self._rigs:
             self._free.put(rig)
@@ -42,26 +45,28 @@ class Lab:
         finally:
             self._free.put(rig)
 
-    @contextmanager
-    def entrypoint_rig(self) -> Iterator[Rig]:
-        """Lend out a rig whose jobs are interpreters of their own."""
-        yield Rig(Entrypoint(), self._directory / "entrypoint")
+    @cached_property
+    def entrypoint_rig(self) -> Rig:
+        """A rig whose jobs are interpreters of their own."""
+        return Rig(Entrypoint(), self._directory / "entrypoint")
 
-    @contextmanager
-    def plain_rig(self) -> Iterator[Rig]:
-        """Lend out a rig whose jobs are plain Alembic."""
+    @cached_property
+    def plain_rig(self) -> Rig:
+        """A rig whose jobs are plain Alembic."""
         rig = Rig(ForkServer("plain"), self._directory / "plain")
-        try:
-            yield rig
-        finally:
-            rig.close()
+        self._rigs.append(rig)
+        return rig
 
     def reference(self, route: Route) -> Reference:
-        """Run the route undisturbed, the first time that it is asked for."""
+        """Run the route undisturbed, the first time that it is asked for; twice, to see that it does the same again."""
         key = (route.server.kind, route.history.name, route.argv)
         if key not in self._references:
             with self.rig() as rig:
                 self._references[key] = run_undisturbed(rig, route)
+                again = run_undisturbed(rig, route)
+            first = self._references[key]
+            assert again.left == first.left, differences(first.left, again.left)
+            assert len(again.statements) == len(first.statements)
         return self._references[key]
 
     def statements_after(self, reference: Reference, strike: Strike) -> tuple[str, ...]:
@@ -75,7 +80,7 @@ class Lab:
 
     def try_all(self, points: Iterable[Point], label: str) -> list[Outcome]:
         """Try the points on all cores and count them under the label."""
-        with ThreadPoolExecutor(len(self._rigs)) as pool:
+        with ThreadPoolExecutor(self._lanes) as pool:
             return list(pool.map(lambda point: self.try_one(point, label), points))
 
     def try_there_and_back(self, there: Iterable[Point], back: Iterable[Point], label: str) -> list[Outcome]:
@@ -86,7 +91,7 @@ class Lab:
                 return [self.try_one(point, label) for point in pair if point]
             return self._counted(label, self._with(None, try_there_and_back, *pair))
 
-        with ThreadPoolExecutor(len(self._rigs)) as pool:
+        with ThreadPoolExecutor(self._lanes) as pool:
             return list(chain.from_iterable(pool.map(attempt, zip_longest(there, back))))
 
     def _with(self, rig: Rig | None, attempt: Callable[..., Any], *points: Any) -> Any:

@@ -37,8 +37,7 @@ def test_undisturbed_gate_leaves_what_plain_alembic_leaves(
     lab: Lab, target: Unencrypted, history: History, argv: tuple[str, ...]
 ) -> None:
     reference = lab.reference(Route(target, history, argv))
-    with lab.plain_rig() as rig:
-        assert run_undisturbed(rig, reference.route).left == reference.left
+    assert run_undisturbed(lab.plain_rig, reference.route).left == reference.left
 
 
 @both_directions
@@ -46,11 +45,10 @@ def test_job_from_the_fork_server_is_the_job_that_the_entrypoint_starts(
     lab: Lab, target: Unencrypted, argv: tuple[str, ...]
 ) -> None:
     forked = lab.reference(Route(target, DETERMINISTIC[0], argv))
-    with lab.entrypoint_rig() as rig:
-        fresh = run_undisturbed(rig, forked.route)
-        assert [_verb(text) for text in fresh.statements] == [_verb(text) for text in forked.statements]
-        points = spread_out(fresh, SAMPLE)
-        assert_all_converged(lab.try_one(point, "entrypoint.py itself", rig) for point in points)
+    fresh = run_undisturbed(lab.entrypoint_rig, forked.route)
+    assert [_verb(text) for text in fresh.statements] == [_verb(text) for text in forked.statements]
+    points = spread_out(fresh, SAMPLE)
+    assert_all_converged(lab.try_one(point, "entrypoint.py itself", lab.entrypoint_rig) for point in points)
 
 
 def _verb(statement: str) -> str:
