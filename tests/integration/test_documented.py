@@ -1,5 +1,6 @@
 """What the documentation tells a newcomer to type, and an operator at night to do, does what it says."""
 
+import os
 import re
 import shlex
 import shutil
@@ -59,6 +60,41 @@ def test_getting_started_can_be_typed_from_top_to_bottom(checkout: Path, databas
             ran += 1
 
     assert ran >= 9
+
+
+@on_mysql
+@pytest.mark.I4
+def test_make_run_shows_an_upgrade_and_a_start_with_nothing_to_do(database: Database) -> None:
+    # The environment that the tests run in is not to be made anew under them.
+    command = ["make", "--assume-old=.venv/.installed", "run"]
+    env = os.environ | {"DATABASE_URL": database.url}
+    ended = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "applied '62e2a01f6fa1'" in ended.stdout + ended.stderr
+    assert "nothing to do" in ended.stdout + ended.stderr
+    assert database.password not in ended.stdout + ended.stderr
+
+
+@on_mysql
+@pytest.mark.I4
+def test_a_start_with_nothing_to_do_imports_nothing_of_what_decision_4_rules_out(database: Database) -> None:
+    decided = (
+        page("docs/decisions/0004-start-up-budget.md").text.partition("**Decided.**")[2].partition("is imported")[0]
+    )
+    ruled_out = {name.lower() for name in re.findall(r"\b(?:SQLAlchemy|Alembic|tenacity)\b|(?<=`)\w+(?=`)", decided)}
+    assert len(ruled_out) >= 9
+    assert run_gate(env=database.env()).returncode == 0
+
+    start = "import sys; from alembic_gate.cli import main; code = main([]); print(code, *sys.modules)"
+    env = database.env() | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-c", start], env=env, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    code, *modules = ended.stdout.split()
+    assert code == "0", ended.stderr
+    assert not ruled_out & {module.partition(".")[0] for module in modules}
 
 
 def test_sql_of_the_documentation_runs_on_a_database_of_the_gate(server: Server, database: Database) -> None:
