@@ -282,9 +282,13 @@ class Migration:
                 self._session.run("SELECT RELEASE_LOCK(%s)", self.lock.fence)
 
     def _end_statement(self) -> None:
-        """End the statement that the migration connection runs, from a second connection."""
+        """End the statement that the migration connection runs, from a second connection to the same server.
+
+        Behind a load balancer it may be another server, where the number is a stranger's: the fence tells.
+        """
         with suppress(connect.Error), closing(connect.connect(self.settings.database)) as second:
-            second.rows(f"KILL QUERY {int(self._connection_id)}")
+            if second.rows("SELECT IS_USED_LOCK(%s)", self.lock.fence)[0][0] == self._connection_id:
+                second.rows(f"KILL QUERY {int(self._connection_id)}")
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
@@ -301,9 +305,7 @@ class Migration:
             name: listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")
         }
         if self.lock.on_cluster:
-            listeners["engine_connect"] = lambda connection: see_all_writes_before_reading(
-                connection.connection.cursor()
-            )
+            listeners["engine_connect"] = see_all_writes
         for name, function in listeners.items():
             event.listen(Engine, name, function)
         try:
@@ -353,7 +355,7 @@ class Migration:
             what += f" in `{summary(durable.statement)}`"
         if number in (LOCK_WAIT_TIMEOUT, DEADLOCK):
             return LockTimeout(what, meaning="A transaction of somebody else was in the way")
-        position = journal.note_failure(self.lock, durable.revision, what)
+        position = journal.note_failure(self.lock, durable.revision, what, durable.failed)
         return RevisionFailed(
             what,
             meaning="Nothing of this revision is committed"

@@ -17,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     termination_log = os.environ.get("GATE_TERMINATION_LOG") or settings.VARIABLES["GATE_TERMINATION_LOG"] or ""
     try:
         signals.install()
+        report.start("text", "info")
         form, level, termination_log = settings.report_settings(os.environ)
         report.start(form, level)
         if not words:
@@ -46,8 +47,6 @@ def _refusal_of_the_server(error: Exception) -> GateStop | None:
 
 def _end(code: ExitCode, words: str, termination_log: str) -> int:
     words = f"{words} [exit {code:d}, {code.name.lower().replace('_', ' ')}]"
-    if not report.log.handlers and not report.log.parent.handlers:  # type: ignore[union-attr]
-        report.start("text", "info")
     report.log.error("%s", words, extra={"exit_code": int(code)})
     report.leave_termination_message(termination_log, words)
     return int(code)

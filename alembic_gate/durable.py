@@ -6,6 +6,7 @@ before, up to the last committed statement, and so takes the same way; from ther
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from alembic_gate import fingerprint, signals, statements
@@ -54,6 +55,7 @@ class DurableRevision:
         self.position: int = row.position if row else 0
         self.count = 0
         self.statement = ""
+        self.failed = 0  # the last statement that the server refused
         self.stopped: BaseException | None = None
         self._answers = read(row.answers) if row else []
         self._recorder = Recorder(limit_bytes, row.answers if row else b"")
@@ -116,10 +118,10 @@ class DurableRevision:
             answer = Answer(self._digests[1], rowcount=0)
             self._recorder.add(answer)
         if answer is None:
-            raise self._refusal(self.count, "the journal has no answer for it", statement)
+            raise self._refusal(self.count, "the journal has no answer for it", statement, vouching_helps=True)
         if answer.digest != self._digests[1] and not vouched_for:
             why = "the script says something else there now than when it was committed"
-            raise self._refusal(self.count, why, statement)
+            raise self._refusal(self.count, why, statement, vouching_helps=True)
         if not answer.kept:
             raise self._refusal(self.count, "its answer was too large for the journal", statement)
         self._set_up_session_again(statement, answer, send)
@@ -149,26 +151,33 @@ class DurableRevision:
         if self.row is None or self.row.statement is None:
             return Verdict.NOT_DONE
         now = fingerprint.take_again(self.session.cursor, self.row.fingerprint)
-        return fingerprint.compare(self.row.statement, self.row.fingerprint, now, failed=self.row.state == "failed")
+        return fingerprint.compare(self.row.statement, self.row.fingerprint, now, failed=self.row.in_flight_was_refused)
 
     def _is_done(self, statement: str) -> bool:
         """Decide about the statement that was in flight when the job ended."""
         if self.row is None or self.row.statement is None:
             return False
-        step, why = decide_statement(self.row.state, self.row.statement, statement, self._verdict())
+        step, why = decide_statement(
+            "failed" if self.row.in_flight_was_refused else "running", self.row.statement, statement, self._verdict()
+        )
         if step is Next.REFUSE:
-            raise self._refusal(self.count, why, self.row.statement)
+            raise self._refusal(self.count, why, self.row.statement, vouching_helps=True)
         found = "was done" if step is Next.PASS else "was not done"
         log.info("statement %d of '%s' %s: %s", self.count, self.revision, found, summary(self.row.statement))
         return step is Next.PASS
 
-    def _refusal(self, number: int, why: str, statement: str = "") -> RevisionInterrupted:
+    def _refusal(
+        self, number: int, why: str, statement: str = "", *, vouching_helps: bool = False
+    ) -> RevisionInterrupted:
         shown = f" `{summary(statement)}`" if statement else ""
         return RevisionInterrupted(
             f"revision '{self.revision}' was interrupted after {self.position} committed statements, and statement"
             f" {number}{shown} cannot be settled: {why}",
             advice=f"Look at the database, then say whether statement {self.position + 1} is done:"
-            " `alembic-gate repair --done` or `--not-done`, or `--abandon` the run (docs/recovery.md)",
+            " `alembic-gate repair --done` or `--not-done`, or `--abandon` the run (docs/recovery.md)"
+            if vouching_helps
+            else "Finish the revision by hand and `alembic stamp` it, or undo it and `alembic-gate repair --abandon`"
+            " (docs/recovery.md)",
         )
 
     # -- what is new ------------------------------------------------------------------------------------------------
@@ -193,7 +202,8 @@ class DurableRevision:
                 self._checkpoint(self.count)
                 self.session.run("COMMIT")
             except Exception:
-                self.session.run("ROLLBACK")
+                with suppress(Exception):  # a lost connection has rolled back by itself
+                    self.session.run("ROLLBACK")
                 raise
             self._mark_committed()
         else:
@@ -245,6 +255,7 @@ class DurableRevision:
             if is_lost_connection(error) or (number == DEADLOCK and self.session.lock.on_cluster):
                 what = f"the connection was lost in statement {self.count} of revision '{self.revision}' ({number})"
                 raise LockLost(f"{what}: `{summary(statement)}`") from error
+            self.failed = self.count
             if record:
                 self._recorder.add(Answer(self._digests[1], error=(type(error).__name__, error.args)))
             raise

@@ -31,6 +31,7 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS `{JOURNAL_TABLE}` (
     fingerprint LONGTEXT NULL COMMENT 'what that statement touches, before it ran',
     answers LONGBLOB NULL COMMENT 'what the server answered up to the position',
     error TEXT NULL,
+    failed INT NULL COMMENT 'the statement that the server refused',
     host VARCHAR(255) NOT NULL,
     started_at DATETIME(6) NOT NULL,
     finished_at DATETIME(6) NULL,
@@ -52,9 +53,11 @@ class Row:
 
     def __init__(self, values: Collection[Any]) -> None:
         (self.revision, _, _, _, self.direction, self.state, self.position, self.digest,
-         self.statement, fingerprint, answers, self.host, self.error) = values  # fmt: skip
+         self.statement, fingerprint, answers, self.host, self.error, failed) = values  # fmt: skip
         self.fingerprint: Fingerprint = json.loads(fingerprint or "{}")
         self.answers: bytes = answers or b""
+        # Not so where a later statement, or the script itself, failed: the one in flight had been done by then.
+        self.in_flight_was_refused = self.state == "failed" and failed == self.position + 1
 
 
 def ensure_table(lock: GateLock) -> None:
@@ -65,7 +68,7 @@ def ensure_table(lock: GateLock) -> None:
 
 def read_open_rows(run: Run) -> list[Row]:
     """The interrupted revisions, read through `run(statement)`."""
-    return [Row(values) for values in run(f"SELECT {_COLUMNS}, error FROM `{JOURNAL_TABLE}` WHERE {_IS_OPEN}")]
+    return [Row(values) for values in run(f"SELECT {_COLUMNS}, error, failed FROM `{JOURNAL_TABLE}` WHERE {_IS_OPEN}")]
 
 
 def changed_scripts(scripts: Scripts, current: Collection[str], run: Run) -> list[str]:
@@ -115,11 +118,15 @@ def settle(lock: GateLock, row: Row, state: str, position: int | None = None) ->
     return found == 1
 
 
-def note_failure(lock: GateLock, revision: str, error: str) -> int:
-    """Mark an open row as failed; returns the position committed, -1 where nothing of the revision is committed."""
+def note_failure(lock: GateLock, revision: str, error: str, failed: int) -> int:
+    """Mark an open row as failed, in the statement that the server refused (0 where it was none).
+
+    Returns the position committed, -1 where nothing of the revision is committed.
+    """
     where = f"WHERE revision = %s AND {_IS_OPEN}"
     with lock.transaction() as cursor:
-        cursor.execute(f"UPDATE `{JOURNAL_TABLE}` SET state = 'failed', error = %s {where}", (error[:4000], revision))
+        changes = "state = 'failed', error = %s, failed = %s"
+        cursor.execute(f"UPDATE `{JOURNAL_TABLE}` SET {changes} {where}", (error[:4000], failed, revision))
         cursor.execute(f"SELECT position FROM `{JOURNAL_TABLE}` {where}", (revision,))
         row = cursor.fetchone()
     return int(row[0]) if row else -1

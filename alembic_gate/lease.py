@@ -39,7 +39,7 @@ class LeaseLock(GateLock):
     def __init__(self, settings: Settings, connection: connect.Connection) -> None:
         super().__init__(settings, connection)
         self.token = secrets.token_hex(16)
-        self._seen: tuple[Any, float] = (None, 0.0)
+        self._seen: tuple[tuple[str, Any], float] = ("", None), 0.0
         self._table = f"{self.schema}.`{LEASE_TABLE}`"
         self._until = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_SECONDS} SECOND"
         self.rows("SET SESSION innodb_lock_wait_timeout = 2")
@@ -48,18 +48,14 @@ class LeaseLock(GateLock):
         self.rows(_CREATE)
 
     def try_to_acquire(self) -> bool:
-        expired = False
         try:
-            expired = self._is_free()
-            if expired and self._take():
+            if self._is_free() and self._take():
                 return True
-            expired = False
         except connect.Error as error:
             if error_number(error) not in (LOCK_WAIT_TIMEOUT, DEADLOCK):
                 raise
-        if expired:
-            # A frozen job of this node has the holder's row locked; a healthy one never loses its connection to this.
-            with suppress(connect.Error):
+            # A frozen job of this node has the holder's row locked. Not so where the lease was free, or is taken.
+            if self._seen[0][0] and self._heartbeat()[:2] == self._seen[0] and self._is_free():
                 self.end_idle_fence_holder()
         time.sleep(POLL_SECONDS / 2)
         return False

@@ -11,6 +11,7 @@ https://dev.mysql.com/doc/refman/en/locking-functions.html
 
 import hashlib
 import os
+import select
 import socket
 import threading
 import time
@@ -125,11 +126,15 @@ class GateLock:
         row = next((row for row in self.rows("SHOW FULL PROCESSLIST") if row[0] == number), None)
         return row, _in_words(row) if row else f"connection {number}" if number else "nobody any more"
 
+    def fence_holder(self) -> str:
+        return self.connection_holding(self.fence)[1]
+
     def others(self) -> str:
         """Who else is connected to the database, as far as this account may see; the longest first."""
         rows = [row for row in self.rows("SHOW FULL PROCESSLIST") if self.is_our_database(row[3])]
         rows.sort(key=lambda row: -int(row[5] or 0))
-        return ", ".join(_in_words(row) for row in rows if row[0] != self.connection_id)
+        ours = {self.connection_id, self.rows("SELECT IS_USED_LOCK(%s)", self.fence)[0][0]}
+        return ", ".join(_in_words(row) for row in rows if row[0] not in ours) or "none that this account may see"
 
     def keep(self) -> None:
         """Keep the lock from a thread until it is released."""
@@ -147,14 +152,24 @@ class GateLock:
                     self._lost = f"it could not be kept ({error_number(error)})"
 
     def assert_held(self, *, ask: bool = False) -> None:
-        """Raise LockLost when the lock is known to be lost; with `ask`, ask the server first."""
+        """Raise LockLost when the lock is lost; the server is asked with `ask`, and where it has hung up."""
         try:
-            if ask and not self.is_mine():
+            if (ask or self._has_been_spoken_to()) and not self.is_mine():
                 self._lost = self._lost or "another job took it over"
         except connect.Error as error:
             self._lost = self._lost or f"the server does not answer for it ({error_number(error)})"
         if self._lost:
             raise LockLost(f"the gate lock on {self.schema} is lost: {self._lost}")
+
+    def _has_been_spoken_to(self) -> bool:
+        """Tell whether the server said something unasked, such as its farewell; costs no round trip."""
+        if self._lost or not self._mutex.acquire(blocking=False):
+            return False  # the thread that keeps the lock is asking already
+        try:
+            sock = getattr(self.connection, "_sock", None)
+            return sock is None or bool(select.select([sock], [], [], 0)[0])
+        finally:
+            self._mutex.release()
 
     def release(self) -> None:
         self._released.set()
@@ -199,8 +214,7 @@ def acquire(settings: Settings) -> Iterator[GateLock]:
     try:
         _poll(lock.try_to_acquire, lock.holder, "its turn, as another job is at work", deadline)
         lock.keep()
-        fence_holder = lambda: lock.connection_holding(lock.fence)[1]  # noqa: E731
-        _poll(lock.is_fence_free, fence_holder, "a statement of a dead job to end", deadline)
+        _poll(lock.is_fence_free, lock.fence_holder, "a statement of a dead job to end", deadline)
         yield lock
     finally:
         lock.release()

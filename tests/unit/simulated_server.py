@@ -172,4 +172,4 @@ def row_of(server: Server) -> Row | None:
     journal = server.committed.journal
     if journal is None:
         return None
-    return SimpleNamespace(state="running", **journal)  # type: ignore[return-value]
+    return SimpleNamespace(state="running", in_flight_was_refused=False, **journal)  # type: ignore[return-value]
