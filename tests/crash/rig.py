@@ -13,6 +13,9 @@ from tests.support.proxy import Proxy, Strike
 
 BARE_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8"}
 
+IMPATIENT = {"GATE_WAIT_TIMEOUT_SECONDS": "1"}
+"""For a job whose server dies and stays dead: by default it waits a minute for it."""
+
 
 class Rig:
     """One lane of work."""
@@ -28,23 +31,24 @@ class Rig:
 
     def start(self, database: Database, route: Route) -> Job:
         """Start a job against the server itself; the next one may be started once this one was waited for."""
-        return self._start(database, route, database.server.port)
+        return self._start(database, route, database.server.port, {})
 
     def run(
-        self, database: Database, route: Route, strike: Strike | None = None, victim: int | None = None
+        self, database: Database, route: Route, strike: Strike | None = None, *, server_pid: int | None = None
     ) -> tuple[Ended, Proxy]:
-        """Run a job through a proxy that strikes it (or the victim, if there is one), or only counts."""
+        """Run a job through a proxy that strikes it (or the server, if that is given), or only counts."""
         with Proxy(database.server.host, database.server.port, strike) as proxy:
-            job = self._start(database, route, proxy.port)
-            proxy.aim(victim or job.pid)
+            job = self._start(database, route, proxy.port, IMPATIENT if server_pid else {})
+            proxy.aim(server_pid or job.pid)
             ended = job.wait()
         return ended, proxy
 
-    def _start(self, database: Database, route: Route, port: int) -> Job:
+    def _start(self, database: Database, route: Route, port: int, settings: Mapping[str, str]) -> Job:
         address = f"{database.server.host}:{database.server.port}"
         assert address in database.url, f"'{database.url}' does not name its server as '{address}'"
-        env: Mapping[str, str] = {
+        env = {
             **BARE_ENVIRONMENT,
+            **settings,
             "DATABASE_URL": database.url.replace(address, f"{database.server.host}:{port}"),
             "ALEMBIC_CONFIG": str(route.history.lay_out(self._directory)),
         }
