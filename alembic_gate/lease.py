@@ -7,7 +7,7 @@ aborted by certification, on the same node the takeover waits for it.
 
 import secrets
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 from alembic_gate import connect
@@ -124,7 +124,12 @@ class LeaseLock(GateLock):
             raise LockLost("the lease is lost: another job took it over")
 
     def give_back(self) -> None:
-        self.rows(f"UPDATE {self._table} SET token = '' WHERE token = %s", self.token)
+        statement = f"UPDATE {self._table} SET token = '' WHERE token = %s"
+        if not self._interrupted:
+            self.rows(statement, self.token)
+            return
+        with closing(connect.connect(self.settings.database)) as second:
+            second.rows(statement, self.token)
 
 
 def see_all_writes_before_reading(cursor: Any) -> None:

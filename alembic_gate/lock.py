@@ -21,7 +21,7 @@ from typing import Any
 
 from alembic_gate import connect, wait
 from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, error_number, is_lost_connection
-from alembic_gate.exits import LockLost, LockTimeout
+from alembic_gate.exits import LockLost, LockTimeout, Terminated
 from alembic_gate.report import log
 from alembic_gate.settings import Settings
 
@@ -54,6 +54,7 @@ class GateLock:
         self._mutex = threading.RLock()
         self._released = threading.Event()
         self._lost = ""
+        self._interrupted = False
         self.connection_id: int = self.rows("SELECT CONNECTION_ID()")[0][0]
         self.rows(f"SET SESSION wait_timeout = {SILENCE_SECONDS}")
 
@@ -75,6 +76,11 @@ class GateLock:
                     raise
                 self._lost = self._lost or "its connection broke"
                 raise LockLost(f"the gate lock on {self.schema} is lost: {self._lost}") from error
+            except Terminated:
+                # The answer to what was sent last may still come: nothing more can be asked on this connection.
+                self._interrupted = True
+                self.connection.close()
+                raise
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
@@ -111,7 +117,8 @@ class GateLock:
         return number == self.connection_id and self.is_our_database(database)
 
     def give_back(self) -> None:
-        if self.rows("SELECT RELEASE_LOCK(%s)", self.gate)[0][0] != 1:
+        """Let the next job in at once; a closed connection has done so by itself."""
+        if not self._interrupted and self.rows("SELECT RELEASE_LOCK(%s)", self.gate)[0][0] != 1:
             log.warning("the gate lock was no longer ours when it was to be released")
 
     # -- the same for both kinds ------------------------------------------------------------------------------------
@@ -176,6 +183,7 @@ class GateLock:
         with suppress(connect.Error, LockLost):
             if not self._lost:
                 self.give_back()
+        with suppress(connect.Error):
             self.connection.close()
 
     def is_fence_free(self) -> bool:
