@@ -1,6 +1,8 @@
 """The Helm chart, rendered by Helm: hooks in the right order, credentials, refusals, both patterns, many databases."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,16 @@ def test_helm_finds_no_fault_with_the_chart(values: Path | None) -> None:
     assert "[WARNING]" not in done.stdout + done.stderr
 
 
+def test_chart_can_be_packaged_without_its_examples(tmp_path: Path) -> None:
+    done = helm("package", CHART, "--destination", tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    (archive,) = tmp_path.glob("*.tgz")
+    assert (
+        helm("show", "values", archive).stdout.rstrip() == (CHART / "values.yaml").read_text(encoding="utf-8").rstrip()
+    )
+
+
 # --- hooks ---
 
 
@@ -103,6 +115,17 @@ def test_chart_test_finds_what_it_needs_too(weight: int) -> None:
     for needed in (account, secret, find(manifests, "NetworkPolicy")):
         assert "test" in annotations(needed)["helm.sh/hook"].split(",")
         assert int(annotations(needed)["helm.sh/hook-weight"]) < int(annotations(pod)["helm.sh/hook-weight"])
+
+
+def test_failed_job_is_kept_with_its_log() -> None:
+    job = find(rendered_chart(*EXISTING), "Job")
+
+    assert annotations(job)["helm.sh/hook-delete-policy"] == "before-hook-creation"
+    assert "/hook/deletePolicy" in refusal(
+        *EXISTING, *with_values(hook__deletePolicy="before-hook-creation,hook-failed")
+    )
+    job = find(rendered_chart(*EXISTING, *with_values(hook__deletePolicy="before-hook-creation,hook-succeeded")), "Job")
+    assert annotations(job)["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
 
 
 @pytest.mark.I5
@@ -450,7 +473,43 @@ def test_service_account_can_be_somebody_elses() -> None:
 # --- what Helm says afterwards ---
 
 
-def notes(*arguments: str) -> str:
-    done = helm("install", "shop", CHART, "--namespace", "shop", "--dry-run=client", *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.partition("NOTES:")[2]
+@pytest.fixture
+def notes(tmp_path: Path) -> Callable[..., str]:
+    """What NOTES.txt says, as a ConfigMap of a copy: `helm template` leaves it out, `helm install` wants a cluster."""
+    chart = shutil.copytree(CHART, tmp_path / "chart")
+    said = (chart / "templates" / "NOTES.txt").read_text(encoding="utf-8")
+    (chart / "templates" / "said.yaml").write_text(
+        '{{- define "said" -}}\n' + said + "{{- end -}}\n"
+        'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: said\ndata:\n  notes: {{ include "said" . | quote }}\n',
+        encoding="utf-8",
+    )
+
+    def said_for(*arguments: str) -> str:
+        show = ("--kube-version", "1.31", "--namespace", "shop", "--show-only", "templates/said.yaml")
+        done = helm("template", "shop", chart, *show, *arguments)
+        assert done.returncode == 0, done.stderr
+        return str(yaml.safe_load(done.stdout)["data"]["notes"])
+
+    return said_for
+
+
+def test_notes_say_where_the_log_is_and_how_to_ask_again(notes: Callable[..., str]) -> None:
+    said = notes(*EXISTING)
+
+    assert "kubectl --namespace shop logs job/shop-alembic-gate\n" in said
+    assert "helm --namespace shop test shop --logs" in said
+    assert "--timeout" not in said
+
+
+def test_notes_warn_when_helm_would_lose_patience_before_the_job(notes: Callable[..., str]) -> None:
+    assert "--timeout 3620s" in notes(*EXISTING, *with_values(job__activeDeadlineSeconds=3600))
+
+
+def test_notes_of_an_ordinary_job_say_how_to_wait_for_it(notes: Callable[..., str]) -> None:
+    said = notes(*EXISTING, *PLAIN_JOB)
+
+    assert "wait --for=condition=complete --timeout=280s job/shop-alembic-gate-" in said
+
+
+def test_notes_without_a_job_say_so(notes: Callable[..., str]) -> None:
+    assert "no Job" in notes(*EXISTING, *with_values(job__enabled=False))

@@ -78,6 +78,12 @@ def ensure_helm() -> Path:
     return helm
 
 
+def ensure_compose() -> list[str]:
+    """Return the command of Docker Compose, unpacked from Debian's package: a client, which needs no Docker engine."""
+    root = _ensure_tree("docker-compose", "trixie", ["docker-compose"])
+    return program(root, "usr/libexec/docker/cli-plugins/docker-compose")
+
+
 def program(root: Path, path: str) -> list[str]:
     """Return the command that runs `path` of the unpacked tree `root` with the tree's own loader and libraries."""
     triple = f"{platform.machine()}-linux-gnu"
