@@ -25,9 +25,16 @@ run: $(VENV)/.installed ## Start a throw-away server (or take DATABASE_URL), upg
 	$(BIN)/python -m tests.support.demo
 
 ##@ Test
-.PHONY: test
+# Most tests wait for a server most of the time, so two lanes share the two cores; each prints when it has ended.
+CLUSTER := $(wildcard tests/integration/test_galera*.py tests/integration/test_support_galera.py tests/integration/test_databases.py)
+
+.PHONY: test test-lane-1 test-lane-2
 test: $(VENV)/.installed ## Everything but the whole crash matrix: unit, integration, image, k8s (under 12 minutes on two cores)
-	$(PYTEST) --report test $(wildcard tests/unit tests/integration tests/crash tests/image tests/k8s) $(ARGS)
+	+@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-lane-1 test-lane-2
+test-lane-1: $(VENV)/.installed
+	$(PYTEST) --report test-1 tests/unit tests/integration $(CLUSTER:%=--ignore=%) $(ARGS)
+test-lane-2: $(VENV)/.installed
+	$(PYTEST) --report test-2 $(CLUSTER) tests/crash tests/image tests/k8s $(ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.installed ## Seconds, no server

@@ -31,7 +31,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.exc import DBAPIError
 
-from alembic_gate import connect, journal, project, report
+from alembic_gate import connect, journal, project, report, signals
 from alembic_gate.answers import Answer
 from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, classify, error_number, is_lost_connection
 from alembic_gate.classify import Kind as ErrorKind
@@ -134,7 +134,8 @@ class Migration:
                 self.directory.run_env()
             self._say_applied()
         except Exception as error:
-            # Whatever went wrong, a lock that is lost explains it; nothing else is believed before that is known.
+            # Whatever went wrong, a signal or a lost lock explains it; nothing else is believed before that is known.
+            signals.raise_if_received()
             self.lock.assert_held(ask=True)
             if isinstance(error, GateStop):
                 raise

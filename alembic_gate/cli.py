@@ -23,16 +23,23 @@ def main(arguments: list[str] | None = None) -> int:
         if not words:
             return _upgrade(settings.read())
         return _run(words)
-    except GateStop as stop:
-        return _end(stop.code, str(stop), termination_log)
     except Terminated as ended:
-        return _end(ended.code, f"stopped by a signal ({ended.code.name}); the next start goes on from here", "")
+        return _stopped(ended)
     except Exception as error:  # noqa: BLE001 - the one place where every error ends
+        # What a signal interrupted may fail in a way of its own on the way out, and must not hide the signal.
+        if signal := signals.received():
+            return _stopped(signal)
+        if isinstance(error, GateStop):
+            return _end(error.code, str(error), termination_log)
         if refusal := _refusal_of_the_server(error):
             return _end(refusal.code, str(refusal), termination_log)
         report.log.error("unexpected error", exc_info=error)
         what = f"unexpected {type(error).__name__}: {error}. A bug of env.py, a script or the gate; see the traceback."
         return _end(ExitCode.UNEXPECTED, what, termination_log)
+
+
+def _stopped(ended: Terminated) -> int:
+    return _end(ended.code, f"stopped by a signal ({ended.code.name}); the next start goes on from here", "")
 
 
 def _refusal_of_the_server(error: Exception) -> GateStop | None:

@@ -23,9 +23,14 @@ def install() -> None:
     signal.signal(signal.SIGINT, _on_signal)
 
 
+def received() -> Terminated | None:
+    """The signal that asked this process to end, if one did."""
+    return None if _received is None else Terminated(_received)
+
+
 def raise_if_received() -> None:
-    if _received is not None:
-        raise Terminated(_received)
+    if ended := received():
+        raise ended
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """Fixtures that every test may use: real servers, one of each kind a run, and a fresh database for each test."""
 
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.support import machine
+from tests.support import containers, machine
 from tests.support.database import Database
 from tests.support.figures import KINDS as FOLDERS
 from tests.support.figures import Figures, kind_of
@@ -98,3 +99,12 @@ def new_server() -> Iterator[NewServer]:
     yield make
     for server in made:
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[ModuleType]:
+    """A container engine with the base image; what the tests make there is removed at the end."""
+    machine.require(containers.engine_environment)
+    machine.require(containers.ensure_base_image)
+    with containers.engine():
+        yield containers

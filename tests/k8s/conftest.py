@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.k8s.kubelet import Kubelet, kubelet
 from tests.support import containers
 from tests.support.gate import ROOT
-from tests.support.machine import require
 from tests.support.projects import revision_source, write_project
 
 GATE, APP = "alembic-gate:0.1.0", "example-app:0.1.0"
@@ -17,12 +17,10 @@ ProjectImage = Callable[[str, list[str]], str]
 
 
 @pytest.fixture(scope="session")
-def build() -> Iterator[Callable[..., str]]:
-    """Builds images with an engine that has the base image; what the tests make there is removed at the end."""
-    require(containers.engine_environment)
-    require(containers.ensure_base_image)
-    with containers.engine():
-        yield containers.build_image
+def build(engine: ModuleType) -> Callable[..., str]:
+    """Builds images with an engine that has the base image."""
+    build_image: Callable[..., str] = engine.build_image
+    return build_image
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,9 @@ import pytest
 import yaml
 
 from tests.support import containers
-from tests.support.containers import ROOT, RUN_NAME, PlayedPod, build_image, play_kube
+from tests.support.containers import ROOT, RUN_NAME, PlayedPod, play_kube
 from tests.support.database import Database
-from tests.support.machine import require
 from tests.support.ports import free_port
-from tests.support.projects import revision_source, write_project
 
 BASE = ROOT / "k8s/base"
 READY_SECONDS = 20
@@ -25,30 +22,6 @@ READY_SECONDS = 20
 Shipped = tuple[str, dict[str, dict[str, str]]]
 
 pytestmark = pytest.mark.I6
-
-
-@pytest.fixture(scope="session", autouse=True)
-def engine() -> Iterator[None]:
-    require(containers.engine_environment)
-    require(containers.ensure_base_image)
-    with containers.engine():
-        yield
-
-
-@pytest.fixture(scope="session")
-def app_image() -> str:
-    return build_image("app", dockerfile=ROOT / "examples/app/Dockerfile")
-
-
-@pytest.fixture(scope="session")
-def failing_image(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A gate whose only revision the server refuses."""
-    folder = tmp_path_factory.mktemp("failing")
-    write_project(folder, [revision_source("one", upgrade="op.execute('CREATE TABLE one (')")])
-    (folder / "Dockerfile").write_text(
-        f"FROM {containers.bare_gate_image()}\nCOPY alembic.ini /app/\nCOPY migrations /app/migrations\n"
-    )
-    return build_image("failing-gate", context=folder)
 
 
 def shipped(database: Database, gate: str, app: str, port: int) -> Shipped:
