@@ -1,0 +1,110 @@
+"""Any project's env.py runs unchanged; plain Alembic and the gate go on where the other one stopped (I7)."""
+
+import pytest
+
+from tests.integration.scenes import PEOPLE
+from tests.support.database import Database
+from tests.support.projects import ENV_PY
+
+BEGIN = ENV_PY.replace("with engine.connect() as connection:", "with engine.begin() as connection:")
+PER_MIGRATION = ENV_PY.replace("(connection=connection)", "(connection=connection, transaction_per_migration=True)")
+POOLED = ENV_PY.replace(", poolclass=pool.NullPool", "")
+AUTOCOMMIT = ENV_PY.replace("poolclass=pool.NullPool", 'poolclass=pool.NullPool, isolation_level="AUTOCOMMIT"')
+OWN_TABLE = ENV_PY.replace("(connection=connection)", '(connection=connection, version_table="ours")')
+ASYNCHRONOUS = """
+import asyncio
+from alembic import context
+from sqlalchemy import pool
+from sqlalchemy.ext.asyncio import async_engine_from_config
+
+config = context.config
+
+
+def do_run_migrations(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def run_async_migrations():
+    section = config.get_section(config.config_ini_section)
+    engine = async_engine_from_config(section, prefix="sqlalchemy.", poolclass=pool.NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(do_run_migrations)
+    await engine.dispose()
+
+
+asyncio.run(run_async_migrations())
+"""
+
+VARIANTS = {
+    "connect": ENV_PY,
+    "begin": BEGIN,
+    "transaction_per_migration": PER_MIGRATION,
+    "pooled": POOLED,
+    "autocommit": AUTOCOMMIT,
+    "version_table": OWN_TABLE,
+}
+
+pytestmark = pytest.mark.I7
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_env_py_of_any_shape_runs_up_down_and_up_again(database: Database, new_project, variant: str):
+    project = new_project(database, PEOPLE, env_py=VARIANTS[variant])
+    table = "ours" if variant == "version_table" else "alembic_version"
+
+    assert "applied 'a2'" in project.ends(0)
+    assert project.versions(table) == {"a2"}
+    assert "nothing to do" in project.ends(0)
+    project.ends(0, "downgrade", "-1")
+    assert project.versions(table) == {"a1"}
+    project.ends(0)
+    assert database.query("SELECT SUM(visits) FROM people") == ((2,),)
+    assert "a2 (head)" in project.alembic("current")
+
+
+def test_an_asynchronous_env_py_keeps_its_driver(database: Database, new_project):
+    project = new_project(database, PEOPLE, env_py=ASYNCHRONOUS)
+    config = project.config.read_text(encoding="utf-8")
+    lines = [line for line in config.splitlines() if not line.startswith("sqlalchemy.url")]
+    lines.insert(1, "sqlalchemy.url = mysql+asyncmy://somebody@somewhere/something")
+    project.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    project.ends(0)
+    project.ends(0, "downgrade", "a1")
+    project.ends(0)
+
+    assert project.versions() == {"a2"}
+    assert database.query("SELECT SUM(visits) FROM people") == ((2,),)
+
+
+def test_the_gate_and_plain_alembic_take_turns(database: Database, new_project):
+    project = new_project(database, PEOPLE)
+    project.alembic("upgrade", "a1")
+    project.ends(0)
+    assert project.journal() == {"a1": "adopted", "a2": "applied"}
+    project.alembic("downgrade", "a1")
+    project.ends(0)
+    project.ends(0, "downgrade", "base")
+    project.alembic("upgrade", "head")
+    assert "nothing to do" in project.ends(0)
+    assert database.query("SELECT SUM(visits) FROM people") == ((2,),)
+
+
+def test_autogenerate_of_a_foreign_project_does_not_touch_our_tables(database: Database, new_project):
+    env_py = ENV_PY.replace(
+        "(connection=connection)", "(connection=connection, target_metadata=__import__('sqlalchemy').MetaData())"
+    )
+    project = new_project(database, PEOPLE, env_py=env_py)
+    project.ends(0, GATE_LOCK="lease")
+    assert database.query("SHOW TABLES LIKE 'alembic_gate_lease'")
+
+    project.alembic("revision", "--autogenerate", "-m", "ours stay")
+
+    (written,) = (
+        path for path in (project.folder / "migrations/versions").glob("*.py") if path.stem not in ("a1", "a2")
+    )
+    source = written.read_text(encoding="utf-8")
+    assert "drop_table('people')" in source
+    assert "alembic_gate" not in source
