@@ -232,6 +232,8 @@ class Server:
             f"--bind-address={self.host}",
             f"--socket={self.socket}",
             f"--pid-file={self.folder / 'pid'}",
+            # A MariaDB that starts removes the temporary tables that it finds, those of its neighbour too.
+            f"--tmpdir={self.folder}",
             f"--ssl-ca={self.ca}",
             f"--ssl-cert={self._certificate}",
             f"--ssl-key={self._key}",
