@@ -8,7 +8,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from alembic import command
@@ -50,7 +50,7 @@ from alembic_gate.exits import (
 )
 from alembic_gate.glance import Sight, judge_graph, names
 from alembic_gate.graph import Standing, wanted
-from alembic_gate.journal import Row, Writer
+from alembic_gate.journal import Row
 from alembic_gate.lease import see_all_writes_before_reading
 from alembic_gate.lock import POLL_SECONDS, GateLock
 from alembic_gate.project import Script, Scripts, checksum
@@ -124,6 +124,7 @@ class Migration:
         self._session: Session | None = None
         self._revision: DurableRevision | None = None
         self._recording = False
+        self._external = False
         self._unsaid: list[tuple[str, dict[str, Any]]] = []
 
     def run(self) -> None:
@@ -132,11 +133,14 @@ class Migration:
         try:
             with self._watching(), EnvironmentContext(self.config, self.directory, fn=self._steps):
                 self.directory.run_env()
-            self._say_applied()
+            self._say_committed()
         except Exception as error:
             # Whatever went wrong, a signal or a lost lock explains it; nothing else is believed before that is known.
             signals.raise_if_received()
             self.lock.assert_held(ask=True)
+            if self._session is not None:
+                with suppress(Exception):  # env.py may have closed it; if not, its locks would be in our way
+                    self._session.run("ROLLBACK")
             if isinstance(error, GateStop):
                 raise
             raise self._explained(error) from error
@@ -163,7 +167,14 @@ class Migration:
         journal.ensure_table(self.lock)
         journal.adopt(self.lock, self.scripts, heads)
         journal.assert_scripts_unchanged(self.settings, self.scripts, heads, self.lock.rows)
-        event.listen(context.connection, "commit", self._on_commit)
+        # Alembic would commit each revision by itself, which one that ended with a commit can do without.
+        self._external = context._in_external_transaction or context._transaction is not None
+        assert self._session is not None
+        self._session.owns_transaction = not self._external and not self._session.commits_by_itself()
+        if self._session.owns_transaction:
+            context._transaction = context.connection.get_transaction() or context.connection.begin()
+        for name, listener in (("commit", self._on_commit), ("rollback", self._on_rollback)):
+            event.listen(context.connection, name, listener)
         try:
             row = self._interrupted_row(heads)
             if row:
@@ -174,8 +185,13 @@ class Migration:
                 )
             else:
                 yield from self._run(self._plan(tuple(self.heads)), None)
+            self._session.settle()
+            if self._session.owns_transaction and context._transaction.is_active:
+                context._transaction.commit()
+                context._transaction = None
         finally:
-            event.remove(context.connection, "commit", self._on_commit)
+            for name, listener in (("commit", self._on_commit), ("rollback", self._on_rollback)):
+                event.remove(context.connection, name, listener)
 
     def _plan(self, current: tuple[str, ...]) -> list[Any]:
         if self.direction == "upgrade":
@@ -219,22 +235,31 @@ class Migration:
             )
             facts = {"revision": revision, "direction": direction, "index": index, "total": len(plan)}
             since = f", interrupted after {row.position} committed statements" if row else ""
-            log.info("%s %d of %d: '%s' (%s)%s", doing, index, len(plan), revision, step.doc, since, extra=facts)
-            writer = Writer(self.lock, self._session.cursor, self.scripts, script, direction)
-            durable = DurableRevision(self._session, writer, revision, row, self.settings.journal_limit_bytes)
+            said = f"{doing} {index} of {len(plan)}: '{revision}' ({step.doc}){since}"
+            if self._session.writer.closing:
+                self._unsaid.append((said, facts))  # not before "applied" of the one before
+            else:
+                log.info("%s", said, extra=facts)
+            durable = DurableRevision(self._session, script, direction, row)
             step.migration_fn = self._recorded(step.migration_fn, durable)
             yield step
             seconds = round(time.monotonic() - started, 3)
             said = f"{done} '{revision}' in {seconds:.2f} s"
             self._unsaid.append((said, facts | {"seconds": seconds, "statements": durable.count}))
-            if not self._context._in_external_transaction:
-                self._say_applied()
+            if not self._external and not self._session.writer.closing:
+                self._say_committed()
 
     def _recorded(self, function: Callable[..., None], durable: DurableRevision) -> Callable[..., None]:
         def run_revision(**options: Any) -> None:
             self.lock.assert_held()
             self._revision, self._recording = durable, True
-            function(**options)
+            try:
+                function(**options)
+            except GateStop:
+                raise
+            except Exception:
+                durable.session.settle()  # the revision before is complete all the same
+                raise
             durable.assert_complete()
             # What Alembic itself says from here to the commit is not the revision's.
             self._recording = False
@@ -244,10 +269,13 @@ class Migration:
     def _on_version_apply(self, *, heads: Collection[str], **_: Any) -> None:
         """Alembic has moved its version and not committed yet: close the row in the same transaction."""
         assert self._revision is not None
+        assert self._session is not None
         self.heads = set(heads)
         self._revision.close()
+        if not (self._revision.is_all_committed and self._session.owns_transaction):
+            self._session.settle()
 
-    def _say_applied(self) -> None:
+    def _say_committed(self) -> None:
         """Say "applied" only after the commit, which an env.py with a transaction of its own does at its end."""
         for words, facts in self._unsaid:
             log.info("%s", words, extra=facts)
@@ -262,7 +290,7 @@ class Migration:
                 "env.py gives Alembic no connection to MySQL or MariaDB", advice="Use the `sqlalchemy.url` it gets"
             )
         dbapi_connection = connection.connection.dbapi_connection
-        session = Session(connection.dialect, dbapi_connection, self.lock, self._end_statement)
+        session = Session(connection.dialect, dbapi_connection, self.lock, self.scripts)
         if not self.lock.is_seen_from(session.cursor):
             raise BadUsage(
                 f"env.py opened a connection to another database than {self.settings.database}",
@@ -271,9 +299,9 @@ class Migration:
             )
         if session.run("SELECT GET_LOCK(%s, %s)", self.lock.fence, POLL_SECONDS).fetchone()[0] != 1:
             raise LockLost("another job has the fence although this one holds the gate lock")
-        self._connection_id = session.run("SELECT CONNECTION_ID()").fetchone()[0]
         session.run(f"SET SESSION lock_wait_timeout = {self.settings.metadata_lock_seconds}")
         connect.keep_alive(dbapi_connection)
+        session.on_committed = self._say_committed
         self._session = session
 
     def _leave_fence(self) -> None:
@@ -281,15 +309,6 @@ class Migration:
         if self._session is not None:
             with suppress(Exception):
                 self._session.run("SELECT RELEASE_LOCK(%s)", self.lock.fence)
-
-    def _end_statement(self) -> None:
-        """End the statement that the migration connection runs, from a second connection to the same server.
-
-        Behind a load balancer it may be another server, where the number is a stranger's: the fence tells.
-        """
-        with suppress(connect.Error), closing(connect.connect(self.settings.database)) as second:
-            if second.rows("SELECT IS_USED_LOCK(%s)", self.lock.fence)[0][0] == self._connection_id:
-                second.rows(f"KILL QUERY {int(self._connection_id)}")
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
@@ -332,8 +351,14 @@ class Migration:
         return True
 
     def _on_commit(self, _connection: Connection) -> None:
+        assert self._session is not None
+        self._session.settle()
         if self._recording and self._revision is not None:
             self._revision.before_commit()
+
+    def _on_rollback(self, _connection: Connection) -> None:
+        if self._session is not None and signals.received() is None:
+            self._session.settle()
 
     # -- what went wrong --------------------------------------------------------------------------------------------
 

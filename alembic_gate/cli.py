@@ -1,5 +1,6 @@
 """The command line: one verb, one exit code (I6). Without words it upgrades, and does not even load argparse (I4)."""
 
+import gc
 import os
 import sys
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return the exit code; every way out ends here."""
+    gc.set_threshold(100_000)  # nearly all that is made here is made by imports, and stays
     words = sys.argv[1:] if arguments is None else arguments
     termination_log = os.environ.get("GATE_TERMINATION_LOG") or settings.VARIABLES["GATE_TERMINATION_LOG"] or ""
     try:

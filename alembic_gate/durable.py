@@ -6,16 +6,17 @@ before, up to the last committed statement, and so takes the same way; from ther
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
-from alembic_gate import fingerprint, signals, statements
+from alembic_gate import connect, fingerprint, signals, statements
 from alembic_gate.answers import Answer, Recorder, RunningDigest, read
 from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, error_number, is_lost_connection
 from alembic_gate.exits import GateStop, LockLost, LockTimeout, RevisionInterrupted, Terminated
 from alembic_gate.fingerprint import Fingerprint, Verdict
 from alembic_gate.journal import Row, Writer
 from alembic_gate.lock import GateLock
+from alembic_gate.project import Script, Scripts
 from alembic_gate.recovery import Next, decide_statement
 from alembic_gate.report import log
 from alembic_gate.statements import Kind, summary
@@ -23,15 +24,22 @@ from alembic_gate.statements import Kind, summary
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 # Between two tries for a metadata lock: long enough for the queries that queued behind the last one to get through.
 METADATA_LOCK_PAUSE_SECONDS = 2
+# How long somebody else's new table may stay unseen: it takes that, and a kill within it, to take theirs for ours.
+TABLES_SECONDS = 1
 
 
 class Session:
-    """The migration connection, as a revision's statements need it."""
+    """The migration connection, as the revisions' statements need it."""
 
-    def __init__(self, dialect: Any, dbapi_connection: Any, lock: GateLock, end_statement: Callable[[], None]) -> None:
+    def __init__(self, dialect: Any, dbapi_connection: Any, lock: GateLock, scripts: Scripts) -> None:
         self.dialect, self.dbapi_connection, self.lock = dialect, dbapi_connection, lock
-        self.end_statement = end_statement
         self.cursor = dbapi_connection.cursor()
+        self.writer = Writer(lock, self.cursor, scripts)
+        self.connection_id = self.run("SELECT CONNECTION_ID()").fetchone()[0]
+        self.owns_transaction = False  # else env.py commits
+        self.on_committed: Callable[[], None] = lambda: None
+        self._tables: set[str] = set()
+        self._tables_until = 0.0
 
     def run(self, statement: str, *parameters: object) -> Any:
         """Run a statement of our own and return the cursor."""
@@ -46,19 +54,55 @@ class Session:
             autocommit = self.run("SELECT @@autocommit").fetchone()[0] == 1
         return autocommit and not getattr(self.dbapi_connection, "server_status", 0) & _IN_TRANSACTION
 
+    def settle(self) -> None:
+        """Commit the last revision, where that has waited for the first statement of the next one."""
+        if self.writer.closing:
+            self.writer.write_close()
+            self.commit()
+
+    def commit(self) -> None:
+        if self.owns_transaction:
+            self.run("COMMIT")
+            self.on_committed()
+
+    def end_statement(self) -> None:
+        """End the statement that runs here, from a second connection to the same server.
+
+        Behind a load balancer it may be another server, where the number is a stranger's: the fence tells.
+        """
+        with suppress(connect.Error), closing(connect.connect(self.lock.settings.database)) as second:
+            if second.rows("SELECT IS_USED_LOCK(%s)", self.lock.fence)[0][0] == self.connection_id:
+                second.rows(f"KILL QUERY {int(self.connection_id)}")
+
+    def lacks(self, table: str) -> bool:
+        """Tell whether the database lacks a table, by a list of all that is read again after a second."""
+        if time.monotonic() > self._tables_until:
+            self._tables = {name.casefold() for name, *_ in self.run("SHOW TABLES").fetchall()}
+            self._tables_until = time.monotonic() + TABLES_SECONDS
+        return table.strip("`").replace("``", "`").casefold() not in self._tables
+
+    def note_done(self, created: str | None) -> None:
+        """Keep the list of tables right after a statement that may have changed it."""
+        if created:
+            self._tables.add(created.strip("`").replace("``", "`").casefold())
+        else:
+            self._tables_until = 0.0
+
 
 class DurableRevision:
     """One run of one revision's function; `row` when a former run was interrupted."""
 
-    def __init__(self, session: Session, writer: Writer, revision: str, row: Row | None, limit_bytes: int) -> None:
-        self.session, self.writer, self.revision, self.row = session, writer, revision, row
+    def __init__(self, session: Session, script: Script, direction: str, row: Row | None) -> None:
+        self.session, self.writer, self.revision, self.row = session, session.writer, script.revision, row
+        self.writer.open(script, direction)
         self.position: int = row.position if row else 0
         self.count = 0
+        self.is_all_committed = False
         self.statement = ""
         self.failed = 0  # the last statement that the server refused
         self.stopped: BaseException | None = None
         self._answers = read(row.answers) if row else []
-        self._recorder = Recorder(limit_bytes, row.answers if row else b"")
+        self._recorder = Recorder(session.lock.settings.journal_limit_bytes, row.answers if row else b"")
         self._running_digest = RunningDigest()
         self._digests = ("", "")  # before and with the current statement
         self._temporary: set[str] = set()
@@ -187,7 +231,10 @@ class DurableRevision:
         kind = statements.kind(statement)
         if kind is Kind.COMMITS:
             self._send_committing(statement, cursor, send)
-        elif kind is Kind.ENDS_TRANSACTION:
+            return
+        self.is_all_committed = False
+        self.session.settle()
+        if kind is Kind.ENDS_TRANSACTION:
             self._checkpoint(self.count, Answer(self._digests[1], rowcount=0))
             self._send_and_record(statement, cursor, send, record=False)
             if statements.is_rollback(statement):
@@ -210,8 +257,19 @@ class DurableRevision:
             self._send_and_record(statement, cursor, send)
 
     def _send_committing(self, statement: str, cursor: Any, send: Callable[[], None]) -> None:
-        """Send a statement that commits what came before it, and that commit takes the checkpoint along."""
-        before = fingerprint.take(self.session.cursor, statement)
+        """Send a statement that commits what came before it, and that commit takes the checkpoint along.
+
+        It takes the close of the revision before along too where it is a quick one, which saves a commit and its wait
+        for the disk; behind a slow one nobody would be told for long that a revision is complete.
+        """
+        created = statements.created_table(statement)
+        if not created:
+            self.session.settle()
+        brings_close = self.writer.closing is not None
+        if created and self.session.lacks(created):
+            before = {f"TABLE {created}": fingerprint.ABSENT}
+        else:
+            before = fingerprint.take(self.session.cursor, statement)
         give_up = time.monotonic() + self.session.lock.settings.lock_timeout_seconds
         while True:
             if self.session.commits_by_itself():
@@ -222,13 +280,20 @@ class DurableRevision:
             try:
                 self._send_and_record(statement, cursor, send)
             except Exception as error:
-                self.writer.is_committed = False
+                self.writer.is_committed = self.is_all_committed = False
+                if brings_close:
+                    with suppress(Exception):  # whether it was committed before the server refused is not known
+                        self.session.commit()
                 if error_number(error) != LOCK_WAIT_TIMEOUT:
                     raise
                 self._recorder.forget_last()
                 self._pause_for_metadata_lock(statement, error, give_up)
             else:
                 self._mark_committed()
+                self.is_all_committed = True
+                self.session.note_done(created)
+                if brings_close:
+                    self.session.on_committed()
                 return
 
     def _pause_for_metadata_lock(self, statement: str, error: Exception, give_up: float) -> None:

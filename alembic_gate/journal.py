@@ -42,6 +42,7 @@ _COLUMNS = (
     "revision, parents, floor, checksum, direction, state, position, digest, statement, fingerprint, answers, host"
 )
 _OVERWRITE = ", ".join(f"{column} = VALUES({column})" for column in _COLUMNS.split(", ")[1:])
+_ROW = f"({', '.join(['%s'] * 12)}, UTC_TIMESTAMP(6), {{}})"
 _IS_OPEN = "state IN ('running', 'failed')"
 _INSERT_BATCH = 500
 
@@ -133,17 +134,23 @@ def note_failure(lock: GateLock, revision: str, error: str, failed: int) -> int:
 
 
 class Writer:
-    """Writes one revision's row on the migration connection; commits nothing itself."""
+    """Writes rows on the migration connection, one revision after the other; commits nothing itself."""
 
-    def __init__(self, lock: GateLock, cursor: Any, scripts: Scripts, script: Script, direction: str) -> None:
-        self._lock, self._cursor = lock, cursor
-        self._facts = _facts(scripts, script)
-        self._direction = direction
+    def __init__(self, lock: GateLock, cursor: Any, scripts: Scripts) -> None:
+        self._lock, self._cursor, self._scripts = lock, cursor, scripts
         # Qualified, because a revision may say USE.
         self._table = f"{lock.schema}.`{JOURNAL_TABLE}`"
+        self._who = who()
+        self._revision: tuple[str, ...] = ()
+        # The last revision's row where it is complete and not written yet.
+        self.closing: tuple[Any, ...] | None = None
         # Whether the row is committed as it was written last, so that an UPDATE of what has changed is enough. Not so
         # after a statement that failed: whether its implicit commit took place is not known.
         self.is_committed = False
+
+    def open(self, script: Script, direction: str) -> None:
+        """Turn to another revision; nothing is written before its first checkpoint."""
+        self._revision, self.is_committed = (*_facts(self._scripts, script), direction), False
 
     def checkpoint(
         self, position: int, digest: str, old: bytes, new: bytes, statement: str | None, touched: Fingerprint
@@ -151,24 +158,31 @@ class Writer:
         """Write how far the current transaction has come, and what is about to be sent; answers are `old` + `new`."""
         in_flight = (statement, json.dumps(touched) if statement else None)
         if not self.is_committed:
-            self._write("running", position, digest, *in_flight, old + new)
+            self._write((*self._revision, "running", position, digest, *in_flight, old + new, self._who))
             return
         self._lock.check_in_transaction(self._cursor)
         self._cursor.execute(
             f"UPDATE {self._table} SET state = 'running', position = %s, digest = %s, statement = %s, fingerprint = %s,"
             " answers = CONCAT(COALESCE(answers, ''), %s) WHERE revision = %s",
-            (position, digest, *in_flight, new, self._facts[0]),
+            (position, digest, *in_flight, new, self._revision[0]),
         )
 
     def close(self, position: int, digest: str) -> None:
-        """Write that the revision is complete, in the transaction that also moves `alembic_version`."""
-        self._write("applied" if self._direction == "upgrade" else "reverted", position, digest, None, None, None)
+        """Note that the revision is complete; written with the next checkpoint, or by `write_close`."""
+        state = "applied" if self._revision[-1] == "upgrade" else "reverted"
+        self.closing = (*self._revision, state, position, digest, None, None, None, self._who)
 
-    def _write(self, state: str, position: int, digest: str, *rest: str | bytes | None) -> None:
+    def write_close(self) -> None:
+        """Write it in the transaction that also moves `alembic_version`."""
+        self._write()
+
+    def _write(self, *rows: tuple[Any, ...]) -> None:
+        closing = [self.closing] if self.closing else []
+        values = [_ROW.format("UTC_TIMESTAMP(6)")] * len(closing) + [_ROW.format("NULL")] * len(rows)
         self._lock.check_in_transaction(self._cursor)
-        finished = "NULL" if state == "running" else "UTC_TIMESTAMP(6)"
         self._cursor.execute(
-            f"INSERT INTO {self._table} ({_COLUMNS}, started_at) VALUES ({', '.join(['%s'] * 12)}, UTC_TIMESTAMP(6))"
-            f" ON DUPLICATE KEY UPDATE {_OVERWRITE}, error = NULL, finished_at = {finished}",
-            (*self._facts, self._direction, state, position, digest, *rest, who()),
+            f"INSERT INTO {self._table} ({_COLUMNS}, started_at, finished_at) VALUES {', '.join(values)}"
+            f" ON DUPLICATE KEY UPDATE {_OVERWRITE}, error = NULL, finished_at = VALUES(finished_at)",
+            [value for row in (*closing, *rows) for value in row],
         )
+        self.closing = None

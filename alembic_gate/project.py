@@ -9,6 +9,7 @@ import os
 import re
 from collections import namedtuple
 from collections.abc import Iterable
+from functools import lru_cache
 
 MANIFEST = "alembic-gate.manifest"
 _FORMAT = "alembic-gate manifest 1"
@@ -157,17 +158,20 @@ def _versions_folder(config: str) -> str | None:
 
 def _read(config: str) -> Scripts | None:
     folder = _versions_folder(config)
-    names = sorted(filter(_SCRIPT_NAME.match, os.listdir(folder))) if folder else []
-    scripts = [_read_script(os.path.join(folder or "", name)) for name in names]
-    if folder is None or None in scripts:
-        return None
-    known = {script.revision for script in scripts if script}
+    return _read_folder(folder, _listing(folder)) if folder else None
+
+
+@lru_cache(maxsize=1)
+def _read_folder(folder: str, _listing: str) -> Scripts | None:
+    """The scripts in a folder; read once while the listing is the same, as a run looks more than once."""
+    scripts = [
+        _read_script(os.path.join(folder, name)) for name in sorted(filter(_SCRIPT_NAME.match, os.listdir(folder)))
+    ]
+    read = [script for script in scripts if script]
+    known = {script.revision for script in read}
     # A dependency may name a branch label or part of an id; Alembic resolves those, and says what it thinks of twins.
-    if len(known) != len(scripts) or any(
-        need not in known for script in scripts if script for need in script.depends_on
-    ):
-        return None
-    return Scripts(script for script in scripts if script)
+    all_plain = len(known) == len(scripts) and all(need in known for script in read for need in script.depends_on)
+    return Scripts(read) if all_plain else None
 
 
 def _read_script(path: str) -> Script | None:

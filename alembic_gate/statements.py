@@ -48,6 +48,7 @@ _OBJECT = re.compile(
     rf"(?P<names>{_QUALIFIED}(?:\s*,\s*{_QUALIFIED})*)",
     re.IGNORECASE | re.DOTALL,
 )
+_CREATE_TABLE = re.compile(rf"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?({_NAME})\s*\(", re.IGNORECASE)
 _INDEX = re.compile(
     rf"(?:CREATE|DROP)\s+(?:OR\s+REPLACE\s+)?(?:ONLINE\s+|OFFLINE\s+)?(?:UNIQUE\s+|FULLTEXT\s+|SPATIAL\s+)?INDEX\s+"
     rf"{_IF}{_NAME}[^(]*?\s+ON\s+(?P<names>{_QUALIFIED})",
@@ -128,6 +129,12 @@ def targets(statement: str) -> list[Target] | None:
         words = [word for word in re.findall(_QUALIFIED, match["rest"]) if word.upper() != "TO"]
         return [Target("TABLE", _quoted(name)) for name in dict.fromkeys(words)]
     return None
+
+
+def created_table(statement: str) -> str | None:
+    """The quoted name in a plain CREATE TABLE of this database, the one DDL that is always quick; else None."""
+    match = _CREATE_TABLE.match(bare(statement))
+    return _quoted(match[1]) if match and not re.search(r"\bSELECT\b", statement, re.IGNORECASE) else None
 
 
 def is_drop(statement: str) -> bool:

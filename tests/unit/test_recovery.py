@@ -10,7 +10,7 @@ from alembic_gate import fingerprint
 from alembic_gate.exits import RevisionInterrupted
 from alembic_gate.fingerprint import ABSENT, Verdict, compare
 from alembic_gate.recovery import Action, Next, decide_revision, decide_statement
-from tests.unit.simulated_server import Killed, Moment, Server, State, start
+from tests.unit.simulated_server import NEXT, Killed, Moment, Server, State, start
 
 pytestmark = pytest.mark.I3
 
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.I3
 
 
 @st.composite
-def programs(draw: st.DrawFn, least: int = 1, most: int = 9) -> list[str]:
+def programs(draw: st.DrawFn, least: int = 1, most: int = 9, between: tuple[str, ...] = (NEXT, NEXT)) -> list[str]:
     """Statements that make sense one after the other: DDL of all sorts, and counters that show each repetition."""
     server, program = Server(), []
     for number in range(draw(st.integers(least, most))):
         tables = sorted(server.committed.tables)
-        choices = [f"CREATE TABLE t{number} (id INT)", *counting(number), "COMMIT"]
+        choices = [f"CREATE TABLE t{number} (id INT)", *counting(number), "COMMIT", *between]
         if tables:
             table = draw(st.sampled_from(tables))
             columns = server.committed.tables[table][1:]
@@ -90,7 +90,7 @@ def test_killed_again_and_again_also_while_recovering_the_last_start_finishes_th
     assert server.committed == wanted
 
 
-@given(program=programs(least=2), strike=st.tuples(st.integers(1, 25), moments), at=st.integers(0, 8))
+@given(program=programs(least=2, between=()), strike=st.tuples(st.integers(1, 25), moments), at=st.integers(0, 8))
 def test_an_edit_counts_from_the_interruption_on_and_is_refused_before_it(program, strike, at):
     at = min(at, len(program) - 1)
     edited = [*program[:at], "UPDATE counter SET n = n + 1 WHERE name = 'edited'", *program[at:]]
