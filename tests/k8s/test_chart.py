@@ -358,9 +358,19 @@ def test_pattern_two_gives_each_its_own_account() -> None:
 
 def test_pods_wait_at_least_as_long_as_the_job_may_take() -> None:
     manifests = rendered_chart(*EXISTING, *with_values(app__enabled=True))
-    environment = environment_of(gate_of(find(manifests, "Deployment")))
+    deployment = find(manifests, "Deployment")
+    waiting = float(environment_of(gate_of(deployment))["GATE_WAIT_TIMEOUT_SECONDS"])
 
-    assert float(environment["GATE_WAIT_TIMEOUT_SECONDS"]) >= find(manifests, "Job")["spec"]["activeDeadlineSeconds"]
+    assert find(manifests, "Job")["spec"]["activeDeadlineSeconds"] <= waiting
+    assert waiting < deployment["spec"]["progressDeadlineSeconds"]
+
+
+def test_rollout_may_take_longer_than_its_pods_may_wait_however_long_that_is() -> None:
+    patient = with_values(app__enabled=True, app__gate__waitTimeoutSeconds=3600)
+    every_pod_upgrades = with_values(app__enabled=True, app__gate__verb="upgrade", job__enabled=False)
+
+    assert find(rendered_chart(*EXISTING, *patient), "Deployment")["spec"]["progressDeadlineSeconds"] == 3900
+    assert "progressDeadlineSeconds" not in find(rendered_chart(*EXISTING, *every_pod_upgrades), "Deployment")["spec"]
 
 
 def test_pods_start_anew_when_credentials_of_the_values_change() -> None:
@@ -502,7 +512,7 @@ def test_notes_say_where_the_log_is_and_how_to_ask_again(notes: Callable[..., st
 
 
 def test_notes_warn_when_helm_would_lose_patience_before_the_job(notes: Callable[..., str]) -> None:
-    assert "--timeout 3620s" in notes(*EXISTING, *with_values(job__activeDeadlineSeconds=3600))
+    assert "--timeout 3680s" in notes(*EXISTING, *with_values(job__activeDeadlineSeconds=3600))
 
 
 def test_notes_of_an_ordinary_job_say_how_to_wait_for_it(notes: Callable[..., str]) -> None:
