@@ -22,6 +22,7 @@ from tests.support.manifests import (
     helm,
     helm_template,
     kinds,
+    manifests_in,
     pod_specs,
     rendered_chart,
     with_values,
@@ -478,6 +479,27 @@ def test_service_account_can_be_somebody_elses() -> None:
 
     assert "ServiceAccount" not in kinds(manifests)
     assert find(manifests, "Job")["spec"]["template"]["spec"]["serviceAccountName"] == "theirs"
+
+
+def test_label_says_which_version_it_is_whatever_the_tag() -> None:
+    for tag, said in (
+        ("", "0.1.0"),
+        ("1.2.3", "1.2.3"),
+        (f"1.2.3-{'a' * 80}_", f"1.2.3-{'a' * 57}"),
+        ("2026_", "2026"),
+    ):
+        labels = find(rendered_chart(*EXISTING, *with_values(image__tag=tag)), "Job")["metadata"]["labels"]
+        assert labels["app.kubernetes.io/version"] == said
+
+
+def test_chart_runs_as_part_of_another(tmp_path: Path) -> None:
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: shop\nversion: 1.0.0\n", encoding="utf-8")
+    shutil.copytree(CHART, tmp_path / "charts" / CHART.name)
+    values = [word.replace("--set-json=", "--set-json=alembic-gate.") for word in EXISTING]
+    done = helm("template", "shop", tmp_path, "--kube-version", "1.31", *values, "--set", "global.team=shop")
+
+    assert done.returncode == 0, done.stderr
+    assert annotations(find(manifests_in(done.stdout), "Job"))["helm.sh/hook"] == "pre-install,pre-upgrade"
 
 
 # --- what Helm says afterwards ---
