@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,90 @@ def test_an_account_that_may_only_read_is_enough_for_what_only_reads(server: Ser
 
     server.query("DROP USER %s@'%%', %s@'localhost'", reader, reader)
     assert set(ended.values()) == {0}, ended
+
+
+# -- who installs it on Kubernetes ------------------------------------------------------------------------------------
+
+
+OWNER, READER, APPLICATION = "shop_owner", "shop_reader", "shop_app"
+OWN_NEEDS = ("SELECT", "INSERT", "UPDATE", "CREATE")
+TO_GO_BACK = "DELETE"
+
+
+@pytest.fixture
+def accounts(database: Database) -> Iterator[dict[str, str]]:
+    """The page's accounts as its SQL makes them, for this database, by their names there."""
+    (block,) = page("docs/kubernetes.md").blocks("sql")
+    server = database.server
+    names = {name: f"{name}_{database.name}"[:32] for name in re.findall(r"USER '(\w+)'", block.text)}
+    for statement in filter(str.strip, block.text.split(";")):
+        for name, ours in names.items():
+            statement = statement.replace(f"'{name}'", f"'{ours}'")
+        statement = statement.replace("`shop`", f"`{database.name}`")
+        for host in ("%", "localhost"):
+            server.query(statement.replace("'%'", f"'{host}'"))
+    yield names
+    for ours in names.values():
+        server.query(f"DROP USER '{ours}'@'%', '{ours}'@'localhost'")
+
+
+def url_of(account: str, database: Database) -> dict[str, str]:
+    server = database.server
+    return {"DATABASE_URL": f"mysql+pymysql://{account}:change-me@{server.host}:{server.port}/{database.name}"}
+
+
+def test_accounts_of_the_documentation_may_do_what_they_are_for_and_no_more(
+    accounts: dict[str, str], database: Database
+) -> None:
+    owner, reader, application = (url_of(accounts[name], database) for name in (OWNER, READER, APPLICATION))
+    no_time = {"GATE_WAIT_TIMEOUT_SECONDS": "1"}
+
+    assert run_gate("wait", env=reader | no_time).returncode == 30, "before the first upgrade it waits"
+    assert run_gate("upgrade", env=reader | no_time).returncode == 11
+    for lock, *verb in (("session", "upgrade"), ("lease", "downgrade", "base"), ("lease", "upgrade")):
+        ended = run_gate(*verb, env=owner | {"GATE_LOCK": lock})
+        assert ended.returncode == 0, ended.stderr
+    for reading in ("wait", "status", "plan", "check"):
+        ended = run_gate(reading, env=reader | no_time)
+        assert ended.returncode == 0, ended.stderr
+    example = subprocess.run(
+        [sys.executable, "-m", "examples.orm"], env=application, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert example.returncode == 0, example.stderr
+
+
+@on_mysql
+@pytest.mark.parametrize("lacking", [*OWN_NEEDS, TO_GO_BACK])
+def test_each_privilege_that_the_documentation_asks_for_the_gate_itself_is_needed(
+    accounts: dict[str, str], database: Database, new_project: NewProject, lacking: str
+) -> None:
+    text = re.sub(r"\s+", " ", page("docs/kubernetes.md").text)
+    assert "The gate itself needs `SELECT`, `INSERT`, `UPDATE` and `CREATE`" in text
+    assert "`DELETE` to downgrade" in text
+    own = accounts[OWNER]
+    for host in ("%", "localhost"):
+        database.server.query(f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM '{own}'@'{host}'")
+        kept = ", ".join({*OWN_NEEDS, TO_GO_BACK} - {lacking})
+        database.server.query(f"GRANT {kept} ON `{database.name}`.* TO '{own}'@'{host}'")
+    folder = new_project(database, [revision_source("r1", None, "op.execute('SELECT 1')")]).folder
+    env = url_of(own, database)
+
+    up = run_gate("upgrade", env=env, cwd=folder)
+    down = run_gate("downgrade", "base", env=env, cwd=folder)
+
+    assert up.returncode == (0 if lacking == TO_GO_BACK else 11), up.stderr
+    assert lacking != TO_GO_BACK or down.returncode == 11, down.stderr
+
+
+@on_mysql
+def test_reader_of_single_tables_is_refused_where_it_should_wait(accounts: dict[str, str], database: Database) -> None:
+    reader, server = accounts[READER], database.server
+    database.query("CREATE TABLE something (id INT)")
+    for host in ("%", "localhost"):
+        server.query(f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM '{reader}'@'{host}'")
+        server.query(f"GRANT SELECT ON `{database.name}`.something TO '{reader}'@'{host}'")
+
+    assert run_gate("wait", env=url_of(reader, database) | {"GATE_WAIT_TIMEOUT_SECONDS": "1"}).returncode == 11
 
 
 # -- an operator ------------------------------------------------------------------------------------------------------

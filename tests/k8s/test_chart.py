@@ -22,6 +22,7 @@ from tests.support.manifests import (
     helm,
     helm_template,
     kinds,
+    manifests_in,
     pod_specs,
     rendered_chart,
     with_values,
@@ -358,9 +359,19 @@ def test_pattern_two_gives_each_its_own_account() -> None:
 
 def test_pods_wait_at_least_as_long_as_the_job_may_take() -> None:
     manifests = rendered_chart(*EXISTING, *with_values(app__enabled=True))
-    environment = environment_of(gate_of(find(manifests, "Deployment")))
+    deployment = find(manifests, "Deployment")
+    waiting = float(environment_of(gate_of(deployment))["GATE_WAIT_TIMEOUT_SECONDS"])
 
-    assert float(environment["GATE_WAIT_TIMEOUT_SECONDS"]) >= find(manifests, "Job")["spec"]["activeDeadlineSeconds"]
+    assert find(manifests, "Job")["spec"]["activeDeadlineSeconds"] <= waiting
+    assert waiting < deployment["spec"]["progressDeadlineSeconds"]
+
+
+def test_rollout_may_take_longer_than_its_pods_may_wait_however_long_that_is() -> None:
+    patient = with_values(app__enabled=True, app__gate__waitTimeoutSeconds=3600)
+    every_pod_upgrades = with_values(app__enabled=True, app__gate__verb="upgrade", job__enabled=False)
+
+    assert find(rendered_chart(*EXISTING, *patient), "Deployment")["spec"]["progressDeadlineSeconds"] == 3900
+    assert "progressDeadlineSeconds" not in find(rendered_chart(*EXISTING, *every_pod_upgrades), "Deployment")["spec"]
 
 
 def test_pods_start_anew_when_credentials_of_the_values_change() -> None:
@@ -470,6 +481,27 @@ def test_service_account_can_be_somebody_elses() -> None:
     assert find(manifests, "Job")["spec"]["template"]["spec"]["serviceAccountName"] == "theirs"
 
 
+def test_label_says_which_version_it_is_whatever_the_tag() -> None:
+    for tag, said in (
+        ("", "0.1.0"),
+        ("1.2.3", "1.2.3"),
+        (f"1.2.3-{'a' * 80}_", f"1.2.3-{'a' * 57}"),
+        ("2026_", "2026"),
+    ):
+        labels = find(rendered_chart(*EXISTING, *with_values(image__tag=tag)), "Job")["metadata"]["labels"]
+        assert labels["app.kubernetes.io/version"] == said
+
+
+def test_chart_runs_as_part_of_another(tmp_path: Path) -> None:
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: shop\nversion: 1.0.0\n", encoding="utf-8")
+    shutil.copytree(CHART, tmp_path / "charts" / CHART.name)
+    values = [word.replace("--set-json=", "--set-json=alembic-gate.") for word in EXISTING]
+    done = helm("template", "shop", tmp_path, "--kube-version", "1.31", *values, "--set", "global.team=shop")
+
+    assert done.returncode == 0, done.stderr
+    assert annotations(find(manifests_in(done.stdout), "Job"))["helm.sh/hook"] == "pre-install,pre-upgrade"
+
+
 # --- what Helm says afterwards ---
 
 
@@ -502,7 +534,7 @@ def test_notes_say_where_the_log_is_and_how_to_ask_again(notes: Callable[..., st
 
 
 def test_notes_warn_when_helm_would_lose_patience_before_the_job(notes: Callable[..., str]) -> None:
-    assert "--timeout 3620s" in notes(*EXISTING, *with_values(job__activeDeadlineSeconds=3600))
+    assert "--timeout 3680s" in notes(*EXISTING, *with_values(job__activeDeadlineSeconds=3600))
 
 
 def test_notes_of_an_ordinary_job_say_how_to_wait_for_it(notes: Callable[..., str]) -> None:

@@ -1,5 +1,6 @@
 """Whatever the chart and the overlays render: valid for old and new Kubernetes, restricted, and without known traps."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -27,7 +28,7 @@ RENDERINGS = {path.name.removesuffix("-values.yaml"): path for path in VALUE_FIL
     str(path.relative_to(BASE.parent)): path for path in FOLDERS
 }
 VERSIONS = ["1.31", kubernetes_validate.latest_version()]
-HELM_PATIENCE_SECONDS = 300
+A_DAY = 86400
 
 
 @cache
@@ -96,6 +97,35 @@ def test_reason_of_a_failure_is_kept_with_the_pod(manifests: list[Manifest]) -> 
 
     assert gates
     assert {gate["terminationMessagePolicy"] for gate in gates} == {"FallbackToLogsOnError"}
+
+
+def test_nothing_ends_a_migration_because_it_takes_long(manifests: list[Manifest]) -> None:
+    for gate in gates_of(manifests):
+        assert not gate.keys() & {"livenessProbe", "readinessProbe", "startupProbe", "lifecycle"}
+
+
+def test_migration_is_not_throttled_unless_somebody_asks_for_it(manifests: list[Manifest]) -> None:
+    asked = manifests == rendered(RENDERINGS["everything"])
+
+    assert asked == any("cpu" in gate["resources"]["limits"] for gate in gates_of(manifests))
+
+
+def test_application_is_not_restarted_because_the_database_is_away(manifests: list[Manifest]) -> None:
+    for _, pod in pod_specs(manifests):
+        for app in (container for container in containers_of(pod) if container["name"] == "app"):
+            assert app["livenessProbe"]["httpGet"]["path"] == "/live"
+            assert app["readinessProbe"]["httpGet"]["path"] == "/ready"
+
+
+def test_finished_job_goes_by_itself_but_not_before_somebody_has_looked(manifests: list[Manifest]) -> None:
+    # "everything" has another value than the default wherever there is one.
+    for job in jobs_of(manifests) if manifests != rendered(RENDERINGS["everything"]) else ():
+        assert job["spec"].get("ttlSecondsAfterFinished", A_DAY) >= A_DAY
+
+
+def test_image_that_a_node_may_keep_says_which_it_is(manifests: list[Manifest]) -> None:
+    for gate in gates_of(manifests):
+        assert re.search(r"(:(?!latest$)[\w.-]+|@sha256:[0-9a-f]{64})$", gate["image"])
 
 
 def test_there_is_time_to_end_a_statement_in_the_server(manifests: list[Manifest]) -> None:

@@ -1,25 +1,20 @@
 """Pods of the shipped overlays, run for real: what the gate's exit code lets start, and what it keeps down."""
 
-import json
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from typing import Any
 
 import pytest
 
 from alembic_gate.exits import ExitCode
 from tests.k8s.conftest import GATE, ProjectImage
-from tests.k8s.kubelet import Kubelet, PodOnNode, Values, kubelet, values_in
+from tests.k8s.kubelet import Kubelet, kubelet, values_in
+from tests.k8s.scenes import READY_SECONDS, edited, pod_of, wait_until_ready
 from tests.support.database import Database
 from tests.support.machine import require
 from tests.support.manifests import OVERLAYS, Manifest, ensure_kustomize, find, rendered_folder
 from tests.support.ports import free_port
 from tests.support.projects import revision_source
 from tests.support.servers import Kind, Server
-
-READY_SECONDS = 30
 
 NewServer = Callable[..., Server]
 
@@ -30,41 +25,6 @@ on_one_server = pytest.mark.parametrize("server_kind", ["mysql"], indirect=True,
 def overlay(name: str) -> list[Manifest]:
     require(ensure_kustomize)
     return rendered_folder(OVERLAYS / name)
-
-
-def pod_of(manifests: list[Manifest], kind: str) -> Manifest:
-    found: Manifest = find(manifests, kind)["spec"]["template"]["spec"]
-    return found
-
-
-def parts_of(database: Database) -> dict[str, str]:
-    return {
-        "MYSQL_HOST": database.server.host,
-        "MYSQL_PORT": str(database.server.port),
-        "MYSQL_DATABASE": database.name,
-        "MYSQL_USER": database.user,
-        "MYSQL_PASSWORD": database.password,
-    }
-
-
-def edited(manifests: list[Manifest], database: Database, **others: Database) -> Values:
-    """Return the shipped Secrets as somebody who installs them has edited them: with the same keys."""
-    secrets = values_in(manifests, "Secret")
-    edits = {"database": database} | {name.replace("_", "-"): other for name, other in others.items()}
-    assert secrets.keys() == edits.keys()
-    for name, values in secrets.items():
-        assert values.keys() == parts_of(edits[name]).keys()
-    return {name: parts_of(edits[name]) for name in secrets}
-
-
-def wait_until_ready(port: int, pod: PodOnNode) -> Any:
-    """Return what the application's readiness endpoint says once it answers with 200."""
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as response:
-            return json.load(response)
-        time.sleep(0.1)
-    raise AssertionError(f"not ready within {READY_SECONDS} s:\n{pod.log('app')}")
 
 
 @pytest.fixture

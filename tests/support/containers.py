@@ -78,7 +78,7 @@ def podman(
 
 @functools.cache
 def engine_environment() -> dict[str, str]:
-    """Write the engine's configuration and return the environment that points podman, and podman-compose, to it."""
+    """Write the engine's configuration and return the environment that points podman to it."""
     ensure_podman()
     if os.geteuid() != 0:
         raise CannotInstall("the container tests run podman as root: start them as root")

@@ -10,6 +10,8 @@ from tests.support.gate import ROOT
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[(?:[^\]\[]|\[[^\]]*\])*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} +(?P<text>.+?) *$", re.MULTILINE)
+CONTINUATION = re.compile(r"\s*\\\n\s*")
+HERE_DOCUMENT = re.compile(r"^(?P<line>.*<<'(?P<end>\w+)')\n(?P<body>.*?)^(?P=end)$", re.MULTILINE | re.DOTALL)
 CELL_BORDER = re.compile(r"(?<!\\)\|")
 
 
@@ -89,8 +91,9 @@ def cells(line: str) -> list[str]:
 
 
 def commands(block: Block) -> list[str]:
-    """The commands of a shell block, without comments."""
-    lines = (re.sub(r"(^|\s+)# .*$", "", line).strip() for line in block.text.splitlines())
+    """The commands of a shell block, each on one line, without comments and without what is fed to them."""
+    text = HERE_DOCUMENT.sub(r"\g<line>", CONTINUATION.sub(" ", block.text))
+    lines = (re.sub(r"(^|\s+)# .*$", "", line).strip() for line in text.splitlines())
     return [line for line in lines if line]
 
 

@@ -113,3 +113,12 @@ def test_comments_are_no_part_of_a_command():
         "make run",
         "alembic-gate status --json",
     ]
+
+
+def test_command_on_several_lines_is_one_and_what_it_is_fed_is_none():
+    text = "helm upgrade shop \\\n  --wait\nkubectl create --filename - <<'END'\nkind: Pod\nEND\nmake run\n"
+    assert commands(Block("sh", text)) == [
+        "helm upgrade shop --wait",
+        "kubectl create --filename - <<'END'",
+        "make run",
+    ]

@@ -41,6 +41,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ end }}
 {{- include "alembic-gate.selectorLabels" $root }}
 app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/version: {{ default $root.Chart.AppVersion $root.Values.image.tag | trunc 63 | trimAll "._-" | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
 {{- end }}
