@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         report.start(form, level)
         if not words:
             return _upgrade(settings.read())
-        return _run(words)
+        return _run(words, termination_log)
     except Terminated as ended:
         return _stopped(ended)
     except Exception as error:  # noqa: BLE001 - the one place where every error ends
@@ -61,14 +61,15 @@ def _end(code: ExitCode, words: str, termination_log: str) -> int:
     return int(code)
 
 
-def _run(words: list[str]) -> int:
+def _run(words: list[str], termination_log: str) -> int:
     options = _parser().parse_args(words)
     if options.verb == "manifest":
         return _manifest()
     if getattr(options, "databases", None):
         from alembic_gate.many import upgrade_many
 
-        return upgrade_many(os.environ, options.databases, options.target, options.parallel)
+        worst, said = upgrade_many(os.environ, options.databases, options.target, options.parallel)
+        return _end(worst, said, termination_log) if worst else worst
     configured = settings.read()
     configured.target = getattr(options, "target", None) or configured.target
     if options.verb == "upgrade":

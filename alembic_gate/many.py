@@ -17,46 +17,48 @@ _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _NAMES_A_DATABASE = re.compile(r"(DATABASE_URL|MYSQL_DATABASE)(_FILE)?$")
 
 
-def upgrade_many(environ: Mapping[str, str], path: str, target: str | None, parallel: int) -> ExitCode:
-    """Upgrade this process's share of the databases in a file; returns the worst exit code, fatal ones first."""
+def upgrade_many(environ: Mapping[str, str], path: str, target: str | None, parallel: int) -> tuple[ExitCode, str]:
+    """Upgrade this process's share of a list of databases; returns the worst exit code (fatal ones first), and why."""
     databases = share(read_list(path), environ)
     children: dict[str, subprocess.Popen[str]] = {}
     stopping = threading.Event()
 
-    def run(database: str) -> ExitCode:
+    def run(database: str) -> tuple[ExitCode, str]:
         started = time.monotonic()
         try:
             path = os.pathsep.join(filter(None, [_PACKAGE_PARENT, environ.get("PYTHONPATH")]))
-            ours = environment_of(database, environ) | {"PYTHONPATH": path}
+            # One message for all of them: the worst one's, which this process leaves.
+            ours = environment_of(database, environ) | {"PYTHONPATH": path, "GATE_TERMINATION_LOG": os.devnull}
             words = [sys.executable, "-m", "alembic_gate", "upgrade", *([target] if target else [])]
             if stopping.is_set():
-                return ExitCode.SIGTERM
+                return ExitCode.SIGTERM, ""
             child = subprocess.Popen(words, env=ours, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
             children[database] = child
             said = child.communicate()[1]
-            code, last = child.returncode, (said.splitlines() or [""])[-1]
+            # Killed, as where memory is short: what a signal ended may end well the next time.
+            code = child.returncode if child.returncode >= 0 else ExitCode.SIGTERM
+            last = (said.splitlines() or [""])[-1].strip()
         except GateStop as stop:
             code, said, last = stop.code, "", str(stop)
         shown = settings.shown_name(database)
         facts = {"database": shown, "exit_code": int(code), "seconds": round(time.monotonic() - started, 3)}
         log.debug("%s", said)
-        log.log(
-            40 if code else 20, "%s: exit %d in %.2f s: %s", shown, code, facts["seconds"], last.strip(), extra=facts
-        )
-        return ExitCode(code) if code in list(ExitCode) else ExitCode.UNEXPECTED
+        log.log(40 if code else 20, "%s: exit %d in %.2f s: %s", shown, code, facts["seconds"], last, extra=facts)
+        return ExitCode(code) if code in list(ExitCode) else ExitCode.UNEXPECTED, f"{shown}: {last}"
 
     log.info("%d databases, %d at a time", len(databases), parallel)
     with ThreadPoolExecutor(parallel) as pool:
         try:
-            codes = list(pool.map(run, databases))
+            ends = list(pool.map(run, databases))
         except Terminated:
             stopping.set()
             for child in children.values():
                 child.terminate()
             raise
-    worst = max(codes, key=lambda code: (code != 0, not code.retry_helps, code), default=ExitCode.AT_TARGET)
-    log.info("%d of %d databases are at target", codes.count(ExitCode.AT_TARGET), len(codes))
-    return worst
+    good = sum(code == ExitCode.AT_TARGET for code, _ in ends)
+    log.info("%d of %d databases are at target", good, len(ends))
+    worst = max(ends, key=lambda end: (end[0] != 0, not end[0].retry_helps, end[0]), default=(ExitCode.AT_TARGET, ""))
+    return worst[0], f"{good} of {len(ends)} databases are at target; the worst is {worst[1].partition(' [exit')[0]}"
 
 
 def read_list(path: str) -> list[str]:

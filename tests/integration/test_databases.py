@@ -1,6 +1,7 @@
 """`upgrade --databases`: many databases on one server, each with a result of its own, the worst as the exit code."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,7 +53,10 @@ def test_two_hundred_tenants_in_two_shares_and_one_that_fails_does_not_stop_the_
     listed = tmp_path / "databases"
     names = [tenant.name for tenant in tenants]
     listed.write_text("\n".join(["# tenants", "", *names[:50], "no_such_database", *names[50:]]) + "\n")
+    message = tmp_path / "termination-log"
+    message.touch()
     env = settings_of(tenants[0]) | {"JOB_COMPLETIONS": "2", "GATE_WAIT_TIMEOUT_SECONDS": "20"}
+    env["GATE_TERMINATION_LOG"] = str(message)
     words = ("upgrade", "--databases", str(listed), "--parallel", str(PARALLEL))
 
     ends = [run_gate(*words, env=env | {"JOB_COMPLETION_INDEX": index}, timeout=300) for index in ("0", "1")]
@@ -64,6 +68,7 @@ def test_two_hundred_tenants_in_two_shares_and_one_that_fails_does_not_stop_the_
         assert sum(f" {name}: exit 0" in line for line in lines) == 1
     assert sum("no_such_database: exit 11" in line for line in lines) == 1
     assert not any(tenants[0].password in line for line in lines)
+    assert re.match(r"\d+ of \d+ databases are at target; the worst is no_such_database: ", message.read_text())
 
 
 def test_a_list_of_urls_needs_no_other_setting_and_shows_no_secret(
