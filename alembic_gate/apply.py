@@ -3,110 +3,33 @@
 https://alembic.sqlalchemy.org/en/latest/api/runtime.html#alembic.runtime.environment.EnvironmentContext
 """
 
-import os
-import re
 import time
-import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationStep, RevisionStep
-from alembic.script import ScriptDirectory
-from alembic.script.revision import (
-    CycleDetected,
-    DependencyCycleDetected,
-    DependencyLoopDetected,
-    LoopDetected,
-    MultipleHeads,
-    ResolutionError,
-    RevisionError,
-)
-from alembic.util import CommandError
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.exc import DBAPIError
 
-from alembic_gate import connect, journal, project, report, signals
+from alembic_gate import connect, journal, report, signals
+from alembic_gate.alembic_project import explained, open_project, relative
 from alembic_gate.answers import Answer
-from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, classify, error_number, is_lost_connection
-from alembic_gate.classify import Kind as ErrorKind
-from alembic_gate.durable import DurableRevision, Session
-from alembic_gate.exits import (
-    BadUsage,
-    DatabaseRefuses,
-    DatabaseUnavailable,
-    GateStop,
-    GraphBroken,
-    LockLost,
-    LockTimeout,
-    RevisionFailed,
-    RevisionInterrupted,
-    RevisionUnknown,
-)
-from alembic_gate.glance import Sight, judge_graph, names
-from alembic_gate.graph import Standing, wanted
+from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, error_number, is_lost_connection
+from alembic_gate.durable import DurableRevision
+from alembic_gate.exits import BadUsage, GateStop, LockLost, LockTimeout, RevisionFailed, RevisionInterrupted
+from alembic_gate.glance import names
 from alembic_gate.journal import Row
 from alembic_gate.lease import see_all_writes_before_reading
 from alembic_gate.lock import POLL_SECONDS, GateLock
-from alembic_gate.project import Script, Scripts, checksum
 from alembic_gate.recovery import Action, decide_revision
 from alembic_gate.report import log
+from alembic_gate.session import Session
 from alembic_gate.settings import Settings
 from alembic_gate.statements import Kind, bare, kind, summary
-
-# What an env.py may use; another one is replaced by PyMySQL.
-DRIVERS = ("pymysql", "aiomysql", "asyncmy")
-
-
-def open_project(settings: Settings) -> tuple[Config, ScriptDirectory, Scripts]:
-    """Load the project with Alembic, its `sqlalchemy.url` set from our settings; raises BadUsage and GraphBroken."""
-    config = alembic_config(settings)
-    try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):
-            directory = ScriptDirectory.from_config(config)
-            return config, directory, _scripts_of(directory)
-    except (CommandError, RevisionError, KeyError) as error:
-        raise explained(settings, error) from error
-
-
-def alembic_config(settings: Settings) -> Config:
-    """Alembic's configuration with our URL in it; the driver stays the one that the project names, if it names one."""
-    if not os.path.isfile(settings.config):
-        raise BadUsage(
-            f"there is no Alembic configuration at '{settings.config}'",
-            meaning="The working directory is not the project's, or the image lacks it",
-            advice="Set ALEMBIC_CONFIG to the path of the project's alembic.ini",
-        )
-    # As the `alembic` command combines the two files.
-    toml = settings.config if os.path.basename(settings.config) == "pyproject.toml" else "pyproject.toml"
-    config = Config("alembic.ini" if toml == settings.config else settings.config, toml_file=toml)
-    driver = "pymysql"
-    with suppress(Exception):
-        driver = make_url(config.get_main_option("sqlalchemy.url") or "").get_driver_name()
-    url = settings.database.sqlalchemy_url(driver if driver in DRIVERS else "pymysql")
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    return config
-
-
-def _scripts_of(directory: ScriptDirectory) -> Scripts:
-    """The project's revisions as Alembic reads them."""
-    found = {revision.revision for revision in directory.revision_map._revision_map.values() if revision}
-    scripts = []
-    for script in map(directory.get_revision, found):
-        floor = str(getattr(script.module, "gate_floor", None) or "")
-        parents, depends_on = tuple(script._versioned_down_revisions), tuple(script._resolved_dependencies)
-        scripts.append(Script(script.revision, parents, depends_on, floor, checksum(script.path), script.path))
-    return Scripts(scripts)
-
-
-def relative(target: str) -> bool:
-    """Tell whether a target counts steps from where the database is, so that repeating it means something else."""
-    return re.search(r"(^|@|\w)[+-]\d+$", target) is not None
 
 
 class Migration:
@@ -121,10 +44,10 @@ class Migration:
         self.heads: set[str] = set()
         self.version_table = ""
         self._context: Any = None
-        self._session: Session | None = None
+        self._session: Session  # once Alembic has asked for the steps
+        self._external = False
         self._revision: DurableRevision | None = None
         self._recording = False
-        self._external = False
         self._unsaid: list[tuple[str, dict[str, Any]]] = []
 
     def run(self) -> None:
@@ -138,9 +61,8 @@ class Migration:
             # Whatever went wrong, a signal or a lost lock explains it; nothing else is believed before that is known.
             signals.raise_if_received()
             self.lock.assert_held(ask=True)
-            if self._session is not None:
-                with suppress(Exception):  # env.py may have closed it; if not, its locks would be in our way
-                    self._session.run("ROLLBACK")
+            with suppress(Exception):  # env.py may have closed it; if not, its locks would be in our way
+                self._session.run("ROLLBACK")
             if isinstance(error, GateStop):
                 raise
             raise self._explained(error) from error
@@ -169,7 +91,6 @@ class Migration:
         journal.assert_scripts_unchanged(self.settings, self.scripts, heads, self.lock.rows)
         # Alembic would commit each revision by itself, which one that ended with a commit can do without.
         self._external = context._in_external_transaction or context._transaction is not None
-        assert self._session is not None
         self._session.owns_transaction = not self._external and not self._session.commits_by_itself()
         if self._session.owns_transaction:
             context._transaction = context.connection.get_transaction() or context.connection.begin()
@@ -225,7 +146,6 @@ class Migration:
         return resumable[0] if resumable else None
 
     def _run(self, plan: list[Any], row: Row | None) -> Iterator[Any]:
-        assert self._session is not None
         for index, step in enumerate(plan, 1):
             started = time.monotonic()
             revision = step.revision.revision
@@ -269,7 +189,6 @@ class Migration:
     def _on_version_apply(self, *, heads: Collection[str], **_: Any) -> None:
         """Alembic has moved its version and not committed yet: close the row in the same transaction."""
         assert self._revision is not None
-        assert self._session is not None
         self.heads = set(heads)
         self._revision.close()
         if not (self._revision.is_all_committed and self._session.owns_transaction):
@@ -306,9 +225,8 @@ class Migration:
 
     def _leave_fence(self) -> None:
         """Free the fence even where env.py keeps its connection in a pool; a broken connection has freed it."""
-        if self._session is not None:
-            with suppress(Exception):
-                self._session.run("SELECT RELEASE_LOCK(%s)", self.lock.fence)
+        with suppress(Exception):
+            self._session.run("SELECT RELEASE_LOCK(%s)", self.lock.fence)
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
@@ -339,7 +257,6 @@ class Migration:
         if not self._recording:
             return False
         assert self._revision is not None
-        assert self._session is not None
         *parameters, context = rest
         if context.root_connection.connection.dbapi_connection is not self._session.dbapi_connection:
             assert_readable_elsewhere(statement)
@@ -351,13 +268,13 @@ class Migration:
         return True
 
     def _on_commit(self, _connection: Connection) -> None:
-        assert self._session is not None
         self._session.settle()
         if self._recording and self._revision is not None:
             self._revision.before_commit()
 
     def _on_rollback(self, _connection: Connection) -> None:
-        if self._session is not None and signals.received() is None:
+        """Where a revision rolls back, that must not take the close of the one before along."""
+        if self._recording and self._revision and not self._revision.stopped and not signals.received():
             self._session.settle()
 
     # -- what went wrong --------------------------------------------------------------------------------------------
@@ -417,83 +334,3 @@ def assert_readable_elsewhere(statement: str) -> None:
         meaning="What is committed there cannot be kept in step with the journal",
         advice="Use `op.execute` or `op.get_bind()` in the script",
     )
-
-
-def look_by_alembic(settings: Settings, sight: Sight) -> Sight:
-    """Ask the project's own env.py for the versions, where it names its own version table; writes nothing."""
-    report.keep_our_log()
-    config, directory, _ = open_project(settings)
-    versions: set[str] = set()
-
-    def note(heads: tuple[str, ...], _context: Any) -> list[Any]:
-        versions.update(heads)
-        return []
-
-    try:
-        with EnvironmentContext(config, directory, fn=note, dont_mutate=True):
-            directory.run_env()
-    except Exception as error:
-        raise explained(settings, error) from error
-    return Sight(frozenset(versions), sight.interrupted, sight.journal)
-
-
-def judge_by_alembic(
-    settings: Settings, sight: Sight, target: str, connection: connect.Connection
-) -> tuple[Standing, str]:
-    """What `glance.judge` says, where it takes Alembic to tell; a relative target always has something to do."""
-    if relative(target):
-        return Standing.BEHIND, ""
-    scripts = open_project(settings)[2]
-    revisions = wanted(scripts.graph, scripts.heads, target)
-    if project.has_own_version_table(settings.config):
-        sight = look_by_alembic(settings, sight)
-    named = revisions_named(settings) if revisions is None else revisions
-    return judge_graph(sight, scripts.graph, scripts.heads, set(named), connection)
-
-
-def revisions_named(settings: Settings) -> list[str]:
-    """The revisions that the target names, by Alembic's own rules; raises BadUsage."""
-    try:
-        return [script.revision for script in open_project(settings)[1].get_revisions(settings.target) if script]
-    except CommandError as error:
-        raise explained(settings, error) from error
-
-
-def print_sql(settings: Settings, current: Collection[str]) -> None:
-    """Print the SQL of the pending revisions, as env.py's offline mode makes it."""
-    if len(current) > 1:
-        raise BadUsage(f"Alembic makes SQL from one revision only, and the database is at {names(current)}")
-    report.keep_our_log()
-    config = alembic_config(settings)
-    try:
-        command.upgrade(config, ":".join([*current, settings.target]), sql=True)
-    except Exception as error:
-        raise explained(settings, error) from error
-
-
-def explained(settings: Settings, error: Exception) -> Exception:
-    """What went wrong outside of a revision: in the graph, the target or env.py's own connection."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    if isinstance(error, DBAPIError):
-        kind_, meaning = classify(cause)
-        if kind_ is ErrorKind.PERMANENT:
-            return DatabaseRefuses(f"env.py's connection: {meaning}")
-        return DatabaseUnavailable(f"env.py's connection: {meaning}")
-    return explained_graph(error, settings.target) or error
-
-
-def explained_graph(error: Exception, target: str) -> Exception | None:
-    """Alembic's own complaints about revisions, as conditions."""
-    revision_error = error.__cause__ if isinstance(error.__cause__, RevisionError) else error
-    text = str(error)
-    if isinstance(
-        revision_error, MultipleHeads | CycleDetected | LoopDetected | DependencyCycleDetected | DependencyLoopDetected
-    ):
-        return GraphBroken(text)
-    if isinstance(revision_error, ResolutionError) or "Can't locate revision" in text:
-        if getattr(revision_error, "argument", None) == target or f"'{target}'" in text:
-            return BadUsage(f"the target is not a revision of this image: {text}")
-        return RevisionUnknown(text)
-    if isinstance(error, KeyError):
-        return GraphBroken(f"a script goes back to {error}, which no script defines")
-    return BadUsage(text) if isinstance(error, CommandError) else None

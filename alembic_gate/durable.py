@@ -6,87 +6,23 @@ before, up to the last committed statement, and so takes the same way; from ther
 
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any
 
-from alembic_gate import connect, fingerprint, signals, statements
+from alembic_gate import fingerprint, signals, statements
 from alembic_gate.answers import Answer, Recorder, RunningDigest, read
 from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, error_number, is_lost_connection
 from alembic_gate.exits import GateStop, LockLost, LockTimeout, RevisionInterrupted, Terminated
 from alembic_gate.fingerprint import Fingerprint, Verdict
-from alembic_gate.journal import Row, Writer
-from alembic_gate.lock import GateLock
-from alembic_gate.project import Script, Scripts
+from alembic_gate.journal import Row
+from alembic_gate.project import Script
 from alembic_gate.recovery import Next, decide_statement
 from alembic_gate.report import log
+from alembic_gate.session import Session
 from alembic_gate.statements import Kind, summary
 
-_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 # Between two tries for a metadata lock: long enough for the queries that queued behind the last one to get through.
 METADATA_LOCK_PAUSE_SECONDS = 2
-# How long somebody else's new table may stay unseen: it takes that, and a kill within it, to take theirs for ours.
-TABLES_SECONDS = 1
-
-
-class Session:
-    """The migration connection, as the revisions' statements need it."""
-
-    def __init__(self, dialect: Any, dbapi_connection: Any, lock: GateLock, scripts: Scripts) -> None:
-        self.dialect, self.dbapi_connection, self.lock = dialect, dbapi_connection, lock
-        self.cursor = dbapi_connection.cursor()
-        self.writer = Writer(lock, self.cursor, scripts)
-        self.connection_id = self.run("SELECT CONNECTION_ID()").fetchone()[0]
-        self.owns_transaction = False  # else env.py commits
-        self.on_committed: Callable[[], None] = lambda: None
-        self._tables: set[str] = set()
-        self._tables_until = 0.0
-
-    def run(self, statement: str, *parameters: object) -> Any:
-        """Run a statement of our own and return the cursor."""
-        self.cursor.execute(statement, parameters or None)
-        return self.cursor
-
-    def commits_by_itself(self) -> bool:
-        """Tell whether a DML statement sent now is a transaction of its own."""
-        try:
-            autocommit = self.dialect.detect_autocommit_setting(self.dbapi_connection)
-        except NotImplementedError:
-            autocommit = self.run("SELECT @@autocommit").fetchone()[0] == 1
-        return autocommit and not getattr(self.dbapi_connection, "server_status", 0) & _IN_TRANSACTION
-
-    def settle(self) -> None:
-        """Commit the last revision, where that has waited for the first statement of the next one."""
-        if self.writer.closing:
-            self.writer.write_close()
-            self.commit()
-
-    def commit(self) -> None:
-        if self.owns_transaction:
-            self.run("COMMIT")
-            self.on_committed()
-
-    def end_statement(self) -> None:
-        """End the statement that runs here, from a second connection to the same server.
-
-        Behind a load balancer it may be another server, where the number is a stranger's: the fence tells.
-        """
-        with suppress(connect.Error), closing(connect.connect(self.lock.settings.database)) as second:
-            if second.rows("SELECT IS_USED_LOCK(%s)", self.lock.fence)[0][0] == self.connection_id:
-                second.rows(f"KILL QUERY {int(self.connection_id)}")
-
-    def lacks(self, table: str) -> bool:
-        """Tell whether the database lacks a table, by a list of all that is read again after a second."""
-        if time.monotonic() > self._tables_until:
-            self._tables = {name.casefold() for name, *_ in self.run("SHOW TABLES").fetchall()}
-            self._tables_until = time.monotonic() + TABLES_SECONDS
-        return table.strip("`").replace("``", "`").casefold() not in self._tables
-
-    def note_done(self, created: str | None) -> None:
-        """Keep the list of tables right after a statement that may have changed it."""
-        if created:
-            self._tables.add(created.strip("`").replace("``", "`").casefold())
-        else:
-            self._tables_until = 0.0
 
 
 class DurableRevision:

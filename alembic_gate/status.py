@@ -57,12 +57,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
 def _survey(settings: Settings, left: float) -> tuple[dict[str, Any], Standing]:
     scripts = scripts_of(settings)
     with closing(connect.connect(settings.database, connect_timeout=left)) as connection:
-        sight = glance.look(connection)
-        heads = scripts.heads
-        if project.has_own_version_table(settings.config):
-            from alembic_gate.apply import look_by_alembic
-
-            sight = look_by_alembic(settings, sight)
+        sight, heads = _see(settings, connection), scripts.heads
         place, words = glance.judge_graph(sight, scripts.graph, heads, set(heads), connection)
         rows = journal.read_open_rows(connection.rows) if sight.journal else []
         changed = journal.changed_scripts(scripts, sight.versions, connection.rows) if sight.journal else []
@@ -85,24 +80,19 @@ def plan(settings: Settings, *, sql: bool) -> None:
     scripts = scripts_of(settings)
     target: Collection[str] | None = wanted(scripts.graph, scripts.heads, settings.target)
     if target is None:
-        from alembic_gate.apply import revisions_named
+        from alembic_gate.alembic_project import revisions_named
 
         target = revisions_named(settings)
 
     def see(left: float) -> glance.Sight:
         with closing(connect.connect(settings.database, connect_timeout=left)) as connection:
-            sight = glance.look(connection)
-            if project.has_own_version_table(settings.config):
-                from alembic_gate.apply import look_by_alembic
-
-                return look_by_alembic(settings, sight)
-            return sight
+            return _see(settings, connection)
 
     current = wait.until_usable(settings, see).versions
     pending = _pending(scripts, target, current)
     log.info("%d pending from %s", len(pending), glance.names(current) or "base")
     if sql:
-        from alembic_gate.apply import print_sql
+        from alembic_gate.alembic_project import print_sql
 
         print_sql(settings, current)
     for revision in [] if sql else pending:
@@ -110,11 +100,20 @@ def plan(settings: Settings, *, sql: bool) -> None:
     sys.stdout.flush()
 
 
+def _see(settings: Settings, connection: connect.Connection) -> glance.Sight:
+    sight = glance.look(connection)
+    if not project.has_own_version_table(settings.config):
+        return sight
+    from alembic_gate.alembic_project import look_by_alembic
+
+    return look_by_alembic(settings, sight)
+
+
 def scripts_of(settings: Settings) -> Scripts:
     """The image's revisions, by Alembic where their text cannot be read; raises GraphBroken."""
     scripts = project.load(settings.config)
     if scripts is None:
-        from alembic_gate.apply import open_project
+        from alembic_gate.alembic_project import open_project
 
         scripts = open_project(settings)[2]
     assert_sound(scripts.graph, scripts.heads)

@@ -56,7 +56,7 @@ def is_settled(settings: Settings, target: str, connection: connect.Connection) 
     sight = glance.look(connection)
     verdict = glance.judge(settings, sight, target, connection)
     if verdict is None:
-        from alembic_gate.apply import judge_by_alembic
+        from alembic_gate.alembic_project import judge_by_alembic
 
         verdict = judge_by_alembic(settings, sight, target, connection)
     said = glance.assert_startable(settings, *verdict)

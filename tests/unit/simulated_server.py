@@ -13,8 +13,9 @@ from typing import Any
 
 import pymysql
 
-from alembic_gate.durable import DurableRevision, Session
+from alembic_gate.durable import DurableRevision
 from alembic_gate.journal import Row
+from alembic_gate.session import Session
 
 NEXT = "the next revision"
 
