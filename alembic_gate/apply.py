@@ -3,6 +3,7 @@
 https://alembic.sqlalchemy.org/en/latest/api/runtime.html#alembic.runtime.environment.EnvironmentContext
 """
 
+import gc
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -53,6 +54,7 @@ class Migration:
     def run(self) -> None:
         """Apply what is pending; raises GateStop, with the journal saying how far it came."""
         report.keep_our_log()
+        gc.freeze()  # what is imported stays: no need to go through it again and again
         try:
             with self._watching(), EnvironmentContext(self.config, self.directory, fn=self._steps):
                 self.directory.run_env()
