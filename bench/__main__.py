@@ -10,6 +10,7 @@ from typing import Any
 from bench import apply, container, herd, host, idle, report, scale
 from bench.stage import Stage, stage
 from bench.targets import targets
+from tests.support.gate import ROOT
 from tests.support.machine import CannotInstall
 
 CASES: dict[str, Callable[[Stage], Any]] = {
@@ -30,11 +31,11 @@ def main() -> int:
         print(f"nothing can be measured here: {reason}", file=sys.stderr)
         return 2
     reached = targets(results)
-    print(*reached, sep="\n")
-    if options.write:
-        report.write(results)
-    elif not options.quick:
+    print(*reached, sep="\n", flush=True)
+    if options.no_write or options.case:
         print(json.dumps(results, indent=1))
+    elif not options.quick:
+        report.write(results, ROOT)
     return 0 if all(target.met for target in reached) else 1
 
 
@@ -56,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--case", action="append", choices=CASES, help="only this one; may be given several times")
     parser.add_argument("--runs", type=int, default=10, metavar="N", help="how often each is started (10)")
     parser.add_argument("--quick", action="store_true", help="one run of the smallest, beside Alembic alone")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.* and docs/scale.md")
+    parser.add_argument(
+        "--no-write", action="store_true", help="print the figures; else, when all cases have run, write docs/"
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Install the gate and plain Alembic side by side as their users get them: no editable install, all bytecode compiled."""
+"""Install the gate and plain Alembic side by side, as users get them: nothing editable, all bytecode compiled."""
 
 import hashlib
 import platform

@@ -70,4 +70,4 @@ def _hold_back(pid: int) -> None:
 
 def _moment(text: str) -> datetime:
     """Read the engine's time, which has nanoseconds."""
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", text).replace("Z", "+00:00"))
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", text))

@@ -1,4 +1,4 @@
-"""Look at a database again and again, as a start does, without the cost of a process: `python -m bench.light URL N TOTAL`.
+"""Look at a database again and again, as starts do, without a process each: `python -m bench.light URL N TOTAL`.
 
 It calls the gate's own functions, so the server sees what it sees of real starts.
 """

@@ -50,7 +50,9 @@ def run(command: Command) -> Run:
     with tempfile.TemporaryFile("w+") as output, tempfile.NamedTemporaryFile("r") as peak:
         words = [ensure_gnu_time(), "--quiet", "--format=%M", f"--output={peak.name}", *command.words]
         started = time.perf_counter()
-        process = subprocess.Popen(words, env=env, cwd=command.cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            words, env=env, cwd=command.cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)  # it was waited for here, not by subprocess
@@ -83,3 +85,8 @@ def figures(runs: Sequence[Run]) -> Figures:
 def middle(measured: Mapping[str, Sequence[float]], name: str = "wall_seconds") -> float:
     """Return the median of what was measured."""
     return median(measured[name])
+
+
+def seconds(value: float) -> str:
+    """Return a duration in words, with three digits."""
+    return f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.3g} s"

@@ -41,7 +41,7 @@ class Tool:
     how: str
     write: Callable[[Path, Sequence[str]], None]
     command: Callable[[Path, Database], Command]
-    longest_history: int = 10_000
+    longest_history: int = 10_000  # longer ones would take it too long
 
 
 def gate_and_alembic(arena: Arena) -> list[Tool]:
@@ -91,7 +91,11 @@ def _dbmate() -> Tool:
     program = machine.ensure_dbmate()
 
     def command(folder: Path, database: Database) -> Command:
-        words = [program, f"--url=mysql://{_account(database)}&charset=utf8mb4", f"--migrations-dir={folder}"]
+        words: list[str | Path] = [
+            program,
+            f"--url=mysql://{_account(database)}&charset=utf8mb4",
+            f"--migrations-dir={folder}",
+        ]
         return Command([*words, "--no-dump-schema", "up"])
 
     how = f"`dbmate --no-dump-schema up`, {machine.DBMATE} from npm, its binary without npm's wrapper"
@@ -130,7 +134,7 @@ def _yoyo() -> Tool:
         return Command([program, "apply", "--batch", "--no-config-file", "--database", url, folder], cwd=folder)
 
     how = f"`yoyo apply --batch`, {YOYO} in a virtual environment of its own"
-    return Tool("yoyo", how, _sql_files("{:05}_r.sql", "{}\n"), command, longest_history=1_000)
+    return Tool("yoyo", how, _sql_files("{:05}_r.sql", "{}\n"), command, longest_history=100)
 
 
 def _account(database: Database) -> str:

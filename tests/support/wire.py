@@ -32,11 +32,14 @@ class Conversation:
     @property
     def round_trips(self) -> int:
         """How often the client waited for the network: to connect, then each time the server's turn was its answer."""
-        return 1 + sum(side == "client" and after == "server" for (side, _), (after, _) in zip(self.turns, self.turns[1:], strict=False))
+        return 1 + sum(
+            side == "client" and after == "server"
+            for (side, _), (after, _) in zip(self.turns, self.turns[1:], strict=False)
+        )
 
 
 class Wire:
-    """A context manager that listens on a free port of loopback and leads to the server; encrypted or not is the same."""
+    """A context manager that listens on a free port of loopback and leads to the server, encrypted or not."""
 
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
