@@ -14,7 +14,7 @@ from tests.support.projects import revision_source, write_project
 GOOSE = ("goose", "github.com/pressly/goose/v3/cmd/goose@v3.30.0")
 MIGRATE = ("migrate", "github.com/golang-migrate/migrate/v4/cmd/migrate@v4.20.1", "-tags=mysql")
 YOYO = "yoyo-migrations==9.0.0"
-OF_YOYO = [YOYO, "pymysql==1.2.4", "cryptography", "setuptools<81"]
+OF_YOYO = [YOYO, "pymysql==1.2.4", "cryptography==50.0.2", "setuptools==80.9.0"]
 
 # As most projects have it: the URL comes from the environment.
 ENV_PY = """\
