@@ -46,12 +46,11 @@ def run(command: Command) -> Run:
     A process inherits the peak of the memory of whoever forked it, and Python is large. So GNU time forks it, which
     takes one megabyte, and asks the kernel for the peak; the millisecond that this takes is in every figure alike.
     """
-    env = {name: os.environ[name] for name in KEPT if name in os.environ} | dict(command.env)
     with tempfile.TemporaryFile("w+") as output, tempfile.NamedTemporaryFile("r") as peak:
         words = [ensure_gnu_time(), "--quiet", "--format=%M", f"--output={peak.name}", *command.words]
         started = time.perf_counter()
         process = subprocess.Popen(
-            words, env=env, cwd=command.cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            words, env=environment(command), cwd=command.cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
@@ -60,6 +59,11 @@ def run(command: Command) -> Run:
             output.seek(0)
             raise CommandFailed(f"{command.words}: {process.returncode}\n{output.read()[-2000:]}")
         return Run(wall, usage.ru_utime + usage.ru_stime, int(peak.read()) / 1024)
+
+
+def environment(command: Command) -> dict[str, str]:
+    """Return all that a program finds in its environment."""
+    return {name: os.environ[name] for name in KEPT if name in os.environ} | dict(command.env)
 
 
 def interleaved(commands: Mapping[str, Command], runs: int) -> dict[str, Figures]:

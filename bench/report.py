@@ -93,7 +93,7 @@ def _container(container: Mapping[str, Any]) -> str:
     alembic = middle(taken, "alembic")
     rows = [(name, seconds(middle(taken, name)), f"{middle(taken, name) / alembic:.3f}") for name in taken]
     shown = _table(("", "wall time", "of Alembic's"), rows)
-    return f"Limit: {container['limit']}. From the engine's `StartedAt` to its `FinishedAt`.\n\n{shown}"
+    return f"Limit: {container['limit']}.\n\n{shown}"
 
 
 def _side_by_side(columns: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
