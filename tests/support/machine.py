@@ -7,6 +7,7 @@ To take newer packages, remove the folder of the cache.
 
 import contextlib
 import fcntl
+import functools
 import os
 import platform
 import shutil
@@ -21,6 +22,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alem
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 GALERA_PROVIDER = "usr/lib/galera/libgalera_smm.so"
 HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
+DBMATE = "dbmate@2.36.0"
 INSTALL_SECONDS = 900  # a slow mirror is waited for, a dead one must not hang the run for ever
 
 Installed = TypeVar("Installed")
@@ -69,13 +71,37 @@ def ensure_helm() -> Path:
     found = shutil.which("helm")
     if found:
         return Path(found)
-    helm = CACHE / "bin" / "helm"
-    with one_at_a_time("helm"):
-        if not helm.exists():
+    return ensure_go_program("helm", HELM)
+
+
+def ensure_go_program(name: str, package: str, *options: str) -> Path:
+    """Return the path of a program that is built from the Go module proxy; `package` has its version."""
+    path = CACHE / "bin" / name
+    with one_at_a_time(name):
+        if not path.exists():
             if not shutil.which("go"):
-                raise CannotInstall("helm is not on this machine, and there is no Go to build it with")
-            _run(["env", f"GOBIN={helm.parent}", "go", "install", HELM], "helm cannot be built")
-    return helm
+                raise CannotInstall(f"{name} is not on this machine, and there is no Go to build it with")
+            _run(["env", f"GOBIN={path.parent}", "go", "install", *options, package], f"{name} cannot be built")
+    return path
+
+
+def ensure_dbmate() -> Path:
+    """Return the path of dbmate's own binary, which npm installs."""
+    folder = CACHE / DBMATE
+    with one_at_a_time("dbmate"):
+        if not folder.exists():
+            if not shutil.which("npm"):
+                raise CannotInstall("dbmate comes from npm, and there is no npm on this machine")
+            partial = folder.with_suffix(".partial")
+            _run(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(partial), DBMATE], "no dbmate from npm")
+            partial.rename(folder)
+    return next(folder.glob("node_modules/@dbmate/*/bin/dbmate"))
+
+
+@functools.cache
+def ensure_gnu_time() -> Path:
+    """Install GNU time, which tells a process's peak of memory, and return its path."""
+    return _ensure_command("time", ["time"])
 
 
 def ensure_compose() -> list[str]:

@@ -1,0 +1,32 @@
+"""Case "idle": a start that finds nothing to do, with short and long histories (I4)."""
+
+from bench.measure import Command, Figures, interleaved, run
+from bench.stage import Stage
+
+COUNTS = (3, 1_000, 10_000)
+NO_OP = "DO 0"
+
+
+def measure(stage: Stage) -> dict[str, dict[str, Figures]]:
+    """Return the figures of each tool for each length of history."""
+    return {str(count): _measure(stage, count) for count in (COUNTS[:1] if stage.quick else COUNTS)}
+
+
+def _measure(stage: Stage, count: int) -> dict[str, Figures]:
+    folder, shared = stage.new_folder(), stage.database()
+    commands: dict[str, Command] = {}
+    for tool in stage.tools:
+        if count > tool.longest_history:
+            continue
+        tool.write(folder / tool.name, [NO_OP] * count)
+        # The gate comes first: Alembic then stands before the same database, with the gate's journal in it.
+        database = shared if tool in stage.gate_and_alembic else stage.database()
+        commands[tool.name] = tool.command(folder / tool.name, database)
+        run(commands[tool.name])
+    arena = stage.arena
+    commands["gate without a manifest"] = arena.gate(folder / "alembic", shared.url)
+    commands["gate by pip"] = arena.gate_by_pip(folder / "gate", shared.url)
+    commands["python and PyMySQL, one SELECT"] = arena.raw_client(shared)
+    commands["python"] = arena.interpreter("-c", "pass")
+    commands["true"] = Command(["true"])
+    return interleaved(commands, max(3, stage.runs // 2) if count > 1_000 else stage.runs)
