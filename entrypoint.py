@@ -1,8 +1,6 @@
 """The container's entrypoint: hands over to the package."""
 
-import sys
-
-from alembic_gate.cli import main
+from alembic_gate.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -1,6 +1,6 @@
 """`python -m alembic_gate` is the command `alembic-gate`."""
 
-from alembic_gate.cli import main
+from alembic_gate.cli import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run()

@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def run() -> None:
+    """Run the process: what the command `alembic-gate`, `entrypoint.py` and `python -m alembic_gate` do."""
+    code = main()
+    if "alembic" in sys.modules:
+        sys.exit(code)
+    # Nothing was loaded that wants to tidy up, and taking the interpreter down would be a seventh of the whole start.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return the exit code; every way out ends here."""
     gc.set_threshold(100_000)  # nearly all that is made here is made by imports, and stays
@@ -35,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _end(error.code, str(error), termination_log)
         if refusal := _refusal_of_the_server(error):
             return _end(refusal.code, str(refusal), termination_log)
-        report.log.error("unexpected error", exc_info=error)
+        report.log.say("error", "unexpected error", error=error)
         what = f"unexpected {type(error).__name__}: {error}. A bug of env.py, a script or the gate; see the traceback."
         return _end(ExitCode.UNEXPECTED, what, termination_log)
 

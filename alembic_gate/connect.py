@@ -61,7 +61,8 @@ def connect(
         **({"read_timeout": read_timeout} if read_timeout else {}),
         **database.options,
         "connect_timeout": min(patience, connect_timeout or patience),
-        "host": database.host,
+        # As bytes, or the socket would load a codec for names that are no ASCII.
+        "host": database.host.encode() if database.host.isascii() else database.host,
         "port": database.port,
         "database": database.name,
         "user": database.user,

@@ -43,7 +43,8 @@ def upgrade_many(environ: Mapping[str, str], path: str, target: str | None, para
         shown = settings.shown_name(database)
         facts = {"database": shown, "exit_code": int(code), "seconds": round(time.monotonic() - started, 3)}
         log.debug("%s", said)
-        log.log(40 if code else 20, "%s: exit %d in %.2f s: %s", shown, code, facts["seconds"], last, extra=facts)
+        say = log.error if code else log.info
+        say("%s: exit %d in %.2f s: %s", shown, code, facts["seconds"], last, extra=facts)
         return ExitCode(code) if code in list(ExitCode) else ExitCode.UNEXPECTED, f"{shown}: {last}"
 
     log.info("%d databases, %d at a time", len(databases), parallel)

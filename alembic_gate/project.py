@@ -9,10 +9,11 @@ import os
 import re
 from collections import namedtuple
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 
 MANIFEST = "alembic-gate.manifest"
-_FORMAT = "alembic-gate manifest 1"
+_FORMAT = "alembic-gate manifest 2"
 
 _SCRIPT_NAME = re.compile(r"(?!\.#|__init__).*\.py$")
 _LITERAL = r"(?:'[^'\\\n]*'|\"[^\"\\\n]*\")"
@@ -26,6 +27,8 @@ _MENTION = re.compile(rf"^[ \t]*{_NAMES}[^\n=]*=[^=]", re.MULTILINE)
 _LONG_STRING = re.compile(r"\"{3}.*?\"{3}|'{3}.*?'{3}", re.DOTALL)
 _STRING = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
+# The manifest's first line: where the scripts are, what configuration and scripts looked like, and the one head.
+_Manifest = namedtuple("_Manifest", "folder stamp listing head head_script place")
 # One revision as its script states it; `needs` are its parents and its dependencies.
 Script = namedtuple("Script", "revision parents depends_on floor checksum path")
 
@@ -51,8 +54,8 @@ class Scripts:
 
 def has_own_version_table(config: str) -> bool:
     """Tell whether env.py names a version table of its own, which is then known to Alembic alone."""
-    header = _manifest_header(config)
-    folder = header[0] if header else _versions_folder(config)
+    manifest = _manifest(config)
+    folder = manifest.folder if manifest else _versions_folder(config)
     try:
         with open(os.path.join(os.path.dirname(folder or ""), "env.py"), "rb") as file:
             return b"version_table" in file.read()
@@ -61,22 +64,27 @@ def has_own_version_table(config: str) -> bool:
 
 
 def known_heads(config: str) -> frozenset[str] | None:
-    """The head from a manifest that matches the disk; None without one, and where there are several."""
-    header = _manifest_header(config)
-    return frozenset([header[3]]) if header and header[3] and " " not in header[3] else None
+    """The head from a manifest that matches the disk; None without one, and where there are several.
+
+    Looks at the folder and at the head's script, not at every script: an edit of another one moves no head.
+    """
+    manifest = _manifest(config)
+    if manifest is None or not manifest.head:
+        return None
+    return frozenset([manifest.head]) if manifest.place == _place(manifest.folder, manifest.head_script) else None
 
 
 def load(config: str) -> Scripts | None:
     """All revisions, from the manifest or from the scripts' text; None where only Alembic itself can read them."""
-    header = _manifest_header(config)
-    if header is None:
+    manifest = _manifest(config)
+    if manifest is None or manifest.listing != _listing(manifest.folder):
         return _read(config)
     scripts = []
     with open(_manifest_path(config), encoding="utf-8") as file:
         next(file)
         for line in file:
             revision, parents, depends_on, floor, checksum, name = line.rstrip("\n").split("\t")
-            path = os.path.join(header[0], name)
+            path = os.path.join(manifest.folder, name)
             scripts.append(Script(revision, tuple(parents.split()), tuple(depends_on.split()), floor, checksum, path))
     return Scripts(scripts)
 
@@ -87,7 +95,10 @@ def write_manifest(config: str) -> str | None:
     if scripts is None or folder is None:
         return None
     home = os.path.relpath(folder, os.path.dirname(os.path.abspath(config)))
-    lines = [[_FORMAT, home, _stamp(config), _listing(folder), " ".join(sorted(scripts.effective_heads))]]
+    heads = list(scripts.effective_heads)
+    head = heads[0] if len(heads) == 1 else ""
+    head_script = os.path.basename(scripts.by_revision[head].path) if head else ""
+    lines = [[_FORMAT, home, _stamp(config), _listing(folder), head, head_script, _place(folder, head_script)]]
     for script in scripts.by_revision.values():
         needs = [" ".join(script.parents), " ".join(script.depends_on)]
         lines.append([script.revision, *needs, script.floor, script.checksum, os.path.basename(script.path)])
@@ -108,22 +119,34 @@ def _manifest_path(config: str) -> str:
     return os.path.join(os.path.dirname(os.path.abspath(config)), MANIFEST)
 
 
-def _manifest_header(config: str) -> list[str] | None:
-    """The manifest's header fields (folder, stamp, listing, heads), if it matches the disk."""
+def _manifest(config: str) -> _Manifest | None:
+    """The manifest's first line, if it belongs to this configuration."""
     try:
         with open(_manifest_path(config), encoding="utf-8") as file:
-            form, *header = file.readline().rstrip("\n").split("\t")
-        header[0] = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(config)), header[0]))
-        fits = form == _FORMAT and header[1] == _stamp(config) and header[2] == _listing(header[0])
-    except (OSError, IndexError, UnicodeDecodeError):
+            form, home, *header = file.readline().rstrip("\n").split("\t")
+        folder = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(config)), home))
+        manifest = _Manifest(folder, *header)
+        return manifest if form == _FORMAT and manifest.stamp == _stamp(config) and os.path.isdir(folder) else None
+    except (OSError, ValueError, TypeError):
         return None
-    return header if fits else None
 
 
 def _stamp(path: str) -> str:
     """Size and time of a file; whole seconds, because image layers keep no more."""
     status = os.stat(path)
     return f"{status.st_size} {int(status.st_mtime)}"
+
+
+def _place(folder: str, head_script: str) -> str:
+    """What changes when a script is added, taken away or renamed, the head's is edited, or one is mounted over."""
+    with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+        if f" {folder}/" in file.read():
+            return "mounted"
+    try:
+        head = _stamp(os.path.join(folder, head_script)) if head_script else ""
+    except OSError:
+        return "gone"
+    return f"{len(os.listdir(folder))} {int(os.stat(folder).st_mtime)} {head}"
 
 
 def _listing(folder: str) -> str:

@@ -1,40 +1,84 @@
-"""Say what happens: the log on standard error, as text or JSON lines, and the termination message (I5, I6)."""
+"""Say what happens: the log on standard error, as text or JSON lines, and the termination message (I5, I6).
 
-import logging
+Written without `logging`, which a start with nothing to do has no time for. What others log takes the same form.
+"""
+
 import os
 import sys
+from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-log = logging.getLogger("alembic_gate")
+LEVELS = ("debug", "info", "warning", "error")
 
 # Kubernetes keeps no more:
 # https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
 TERMINATION_MESSAGE_BYTES = 4096
 
 
+class Log:
+    """Our log, with the methods of a `logging.Logger`."""
+
+    form, level = "text", "info"
+
+    def debug(self, message: str, *arguments: object) -> None:
+        self.say("debug", message, *arguments)
+
+    def info(self, message: str, *arguments: object, extra: "dict[str, Any] | None" = None) -> None:
+        self.say("info", message, *arguments, extra=extra)
+
+    def warning(self, message: str, *arguments: object) -> None:
+        self.say("warning", message, *arguments)
+
+    def error(self, message: str, *arguments: object, extra: "dict[str, Any] | None" = None) -> None:
+        self.say("error", message, *arguments, extra=extra)
+
+    def say(
+        self,
+        level: str,
+        message: str,
+        *arguments: object,
+        extra: "dict[str, Any] | None" = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Write one line, and the error's traceback: in JSON within it, in text below it."""
+        if LEVELS.index(level) < LEVELS.index(self.level):
+            return
+        words, traceback = message % arguments if arguments else message, _traceback(error) if error else ""
+        if self.form == "json":
+            line = _json(level, words, (extra or {}) | ({"exc_info": traceback} if traceback else {}))
+        else:
+            line = f"{level:7} {words}" + (f"\n{traceback}" if traceback else "")
+        with suppress(OSError):  # that nobody listens any more is no reason to stop
+            sys.stderr.write(f"{line}\n")
+
+
+log = Log()
+
+
 def start(form: str, level: str) -> None:
-    """Send our log, and whatever else is logged in this process, to standard error in one form."""
-    for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
-        logging.addLevelName(number, logging.getLevelName(number).lower())
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_json_formatter() if form == "json" else logging.Formatter("%(levelname)-7s %(message)s"))
-    logging.getLogger().handlers[:] = [handler]
-    log.setLevel(getattr(logging, level.upper()))
+    """Send our log to standard error in one form, from one level on."""
+    log.form, log.level = form, level
 
 
 def keep_our_log() -> None:
-    """Make `fileConfig` and `dictConfig` of a foreign env.py do nothing: the log has one form, and stays audible.
+    """Give what others log from warnings on our form, and make `fileConfig` and `dictConfig` of an env.py do nothing.
 
     https://docs.python.org/3/library/logging.config.html#logging.config.fileConfig
     """
     import logging.config
 
-    def ignore(*_: "Any", **__: "Any") -> None:
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            level = min(max(record.levelno // 10, 1), len(LEVELS)) - 1
+            log.say(LEVELS[level], "%s", record.getMessage(), error=record.exc_info[1] if record.exc_info else None)
+
+    def ignore(*_: object, **__: object) -> None:
         log.debug("env.py's own logging configuration is left aside")
 
+    logging.getLogger().handlers[:] = [Handler()]
     logging.config.fileConfig = ignore
     logging.config.dictConfig = ignore
 
@@ -50,13 +94,17 @@ def leave_termination_message(path: str, message: str) -> None:
         log.warning("the termination message could not be written to '%s': %s", path, error.strerror)
 
 
-def _json_formatter() -> logging.Formatter:
-    from pythonjsonlogger.json import JsonFormatter
+def _json(level: str, message: str, facts: "dict[str, Any]") -> str:
+    import json
+    import time
 
-    return JsonFormatter(
-        "{asctime}{levelname}{message}",
-        style="{",
-        rename_fields={"asctime": "time", "levelname": "level"},
-        static_fields={"logger": "alembic-gate"},
-        json_ensure_ascii=False,
-    )
+    now = time.time()
+    stamp = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now))},{int(now % 1 * 1000):03}"
+    entry = {"time": stamp, "level": level, "message": message, "logger": "alembic-gate"}
+    return json.dumps(entry | facts, ensure_ascii=False, default=str)
+
+
+def _traceback(error: BaseException) -> str:
+    from traceback import format_exception
+
+    return "".join(format_exception(error)).rstrip()

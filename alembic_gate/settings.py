@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 from alembic_gate.exits import BadUsage
+from alembic_gate.report import LEVELS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def report_settings(environ: Mapping[str, str]) -> tuple[str, str, str]:
     values = _Environment(environ)
     return (
         values.choice("GATE_LOG_FORMAT", "text", "json"),
-        values.choice("GATE_LOG_LEVEL", "debug", "info", "warning", "error"),
+        values.choice("GATE_LOG_LEVEL", *LEVELS),
         values.text("GATE_TERMINATION_LOG"),
     )
 
@@ -336,8 +337,5 @@ def _tls_from_url(ssl: "dict[str, Any]") -> Tls:
 
 
 def _unquote(text: str) -> str:
-    if "%" not in text:
-        return text
-    from urllib.parse import unquote
-
-    return unquote(text)
+    """As `urllib.parse.unquote`, which loads half a library for it."""
+    return re.sub(rb"%([0-9a-fA-F]{2})", lambda code: bytes([int(code[1], 16)]), text.encode()).decode(errors="replace")

@@ -217,7 +217,7 @@ def config(tmp_path) -> str:
     """A project of two revisions that has lain there for a while, with its manifest."""
     path = write_project(tmp_path / "project", [revision_source("aa"), revision_source("bb", "aa")])
     long_ago = time.time() - 3600
-    for file in (path, *versions(path).iterdir()):
+    for file in (path, *versions(path).iterdir(), versions(path)):
         os.utime(file, (long_ago, long_ago))
     assert project.write_manifest(str(path))
     return str(path)
@@ -261,6 +261,11 @@ def rename(config):
     (versions(config) / "bb.py").rename(versions(config) / "b2.py")
 
 
+def edit_another_than_the_head(config):
+    path = versions(config) / "aa.py"
+    path.write_text(path.read_text() + "\n")
+
+
 def edit_the_configuration(config):
     Path(config).write_text(Path(config).read_text() + "\n")
 
@@ -292,9 +297,16 @@ def test_a_moved_project_keeps_its_manifest(config, tmp_path):
     assert project.known_heads(str(moved / "alembic.ini")) == {"bb"}
 
 
+def test_an_edit_that_moves_no_head_is_noticed_where_all_scripts_count(config):
+    before = project.load(config).by_revision["aa"].checksum
+    edit_another_than_the_head(config)
+    assert project.known_heads(config) == {"bb"}
+    assert project.load(config).by_revision["aa"].checksum != before
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "\n", "alembic-gate manifest 0\t.\t\t\t\n", "\xff", "alembic-gate manifest 1\n", "alembic-gate manifest 1\t"],
+    ["", "\n", "alembic-gate manifest 0\t.\t\t\t\n", "\xff", "alembic-gate manifest 2\n", "alembic-gate manifest 2\t"],
 )
 def test_a_manifest_that_is_none_is_left_aside(config, text):
     (Path(config).parent / project.MANIFEST).write_bytes(text.encode("latin-1"))

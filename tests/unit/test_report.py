@@ -15,16 +15,13 @@ MOST_BYTES = 4096
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was():
-    root, ours = logging.getLogger(), logging.getLogger("alembic_gate")
-    before = root.handlers[:], root.level, ours.level, logging.config.fileConfig, logging.config.dictConfig
-    names = {number: logging.getLevelName(number) for number in (10, 20, 30, 40, 50)}
+    root, before = logging.getLogger(), (logging.getLogger().handlers[:], logging.getLogger().level)
+    configs = logging.config.fileConfig, logging.config.dictConfig
     yield
     root.handlers[:] = before[0]
     root.setLevel(before[1])
-    ours.setLevel(before[2])
-    logging.config.fileConfig, logging.config.dictConfig = before[3:]
-    for number, name in names.items():
-        logging.addLevelName(number, name)
+    logging.config.fileConfig, logging.config.dictConfig = configs
+    report.start("text", "info")
 
 
 @pytest.fixture
@@ -64,7 +61,7 @@ def test_a_traceback_is_part_of_its_one_json_line(said):
     try:
         raise ValueError("first\nsecond")  # noqa: TRY301 - the point is its traceback
     except ValueError as error:
-        report.log.error("unexpected", exc_info=error)
+        report.log.say("error", "unexpected", error=error)
     (line,) = said().splitlines()
     assert "ValueError: first\nsecond" in json.loads(line)["exc_info"]
 
@@ -82,6 +79,7 @@ def test_whatever_is_said_every_line_is_one_json_object(said, words):
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_what_others_log_has_the_same_form_from_warnings_on(said, form):
     report.start(form, "info")
+    report.keep_our_log()
     logging.getLogger("sqlalchemy.engine").info("not said")
     logging.getLogger("somebody").warning("said")
     (line,) = said().splitlines()
