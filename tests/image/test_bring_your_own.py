@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.containers import ROOT, build_image, run_container
 from tests.support.database import Database
-from tests.support.projects import revision_source, write_project
+from tests.support.projects import ENV_PY, revision_source, write_project
 from tests.support.servers import Kind, Server
 
 OPTUNA = ROOT / "tests/image/optuna"
@@ -120,6 +120,21 @@ def test_a_child_of_the_bare_image_runs_what_it_copies_and_nothing_else(
     assert process.returncode == 0, process.stderr
     assert database.query("SELECT version_num FROM alembic_version") == (("one",),)
     assert database.query("SHOW TABLES LIKE 'roles'") == ()
+
+
+def test_autogenerate_in_an_image_leaves_the_gates_tables_alone(
+    bare_image: str, database: Database, tmp_path: Path
+) -> None:
+    knows_no_table = "connection=connection, target_metadata=__import__('sqlalchemy').MetaData()"
+    env_py = ENV_PY.replace("connection=connection", knows_no_table)
+    write_project(tmp_path, [revision_source("one")], env_py=env_py, url=database.url)
+    own = child_of(bare_image, tmp_path, "autogenerate")
+    assert run_container(own, env=database.env() | {"GATE_LOCK": "lease"}).returncode == 0
+    assert database.query("SHOW TABLES LIKE 'alembic_gate_lease'")
+
+    checked = run_container(own, "check", entrypoint="alembic")
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_a_revision_added_to_the_default_image_follows_the_seeds(
