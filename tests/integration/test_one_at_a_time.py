@@ -7,10 +7,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pymysql
 import pytest
 
+from alembic_gate import settings
+from alembic_gate.session import Session
 from tests.integration.scenes import PEOPLE, Project, gate_lock_of, last_line, on_mysql, running, until
 from tests.support.database import Database
 from tests.support.gate import ROOT
@@ -223,3 +226,23 @@ def test_a_database_with_the_longest_name_has_locks_of_its_own(server, new_proje
     server.query(f"GRANT ALL ON {database.name}.* TO u_longest@'%'")
     new_project(database, PEOPLE).ends(0)
     database.drop()
+
+
+@pytest.mark.parametrize("fenced_in", [False, True], ids=["a stranger", "ours"])
+def test_only_the_statement_behind_our_fence_is_ended(database: Database, fenced_in: bool):
+    """Behind a load balancer the second connection may reach another server, where our number is a stranger's."""
+    ours = Session.__new__(Session)
+    ours.lock = SimpleNamespace(settings=settings.read(database.env()), fence="alembic_gate.fence.test")  # type: ignore[assignment]
+    with database.connect() as connection, connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+        if fenced_in:
+            cursor.execute("SELECT GET_LOCK('alembic_gate.fence.test', 0)")
+        ours.connection_id = connection.thread_id()
+        asleep = pool.submit(lambda: cursor.execute("SELECT SLEEP(1.5)") and cursor.fetchall())
+        sleeping = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(%'"
+        until(lambda: database.query(sleeping)[0][0])
+        ours.end_statement()
+        try:
+            was_ended = asleep.result() == ((1,),)  # what SLEEP returns when it is interrupted
+        except pymysql.err.OperationalError:
+            was_ended = True
+    assert was_ended == fenced_in
