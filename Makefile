@@ -25,14 +25,17 @@ run: $(VENV)/.installed ## Start a throw-away server (or take DATABASE_URL), upg
 	$(BIN)/python -m tests.support.demo
 
 ##@ Test
-# Most tests wait for a server most of the time, so two lanes share the two cores; each prints when it has ended.
+# Most tests wait for a server most of the time, so two lanes share the two cores; each prints when it has ended. What measures
+# time runs after them, alone.
+ALONE := tests/integration/test_speed.py
 CLUSTER := $(wildcard tests/integration/test_galera*.py tests/integration/test_support_galera.py tests/integration/test_databases.py)
 
 .PHONY: test test-lane-1 test-lane-2
 test: $(VENV)/.installed ## Everything but the whole crash matrix: unit, integration, image, k8s (under 12 minutes on two cores)
 	+@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-lane-1 test-lane-2
+	$(PYTEST) --report test-3 $(ALONE) $(ARGS)
 test-lane-1: $(VENV)/.installed
-	$(PYTEST) --report test-1 tests/unit tests/integration $(CLUSTER:%=--ignore=%) $(ARGS)
+	$(PYTEST) --report test-1 tests/unit tests/integration $(CLUSTER:%=--ignore=%) $(ALONE:%=--ignore=%) $(ARGS)
 test-lane-2: $(VENV)/.installed
 	$(PYTEST) --report test-2 $(CLUSTER) tests/crash tests/image tests/k8s $(ARGS)
 
