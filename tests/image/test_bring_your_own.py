@@ -1,8 +1,10 @@
 """An Alembic project of somebody else's in an image built FROM this one, by COPY alone."""
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,6 +150,39 @@ def test_a_revision_added_to_the_default_image_follows_the_seeds(
     assert process.returncode == 0, process.stderr
     assert database.query("SELECT version_num FROM alembic_version") == (("two",),)
     assert database.query("SELECT COUNT(*) FROM roles") == ((0,),)
+
+
+KNOWN_HEADS = "from alembic_gate import project; print(*project.known_heads('alembic.ini') or ['none'])"
+
+
+@pytest.mark.I4
+def test_manifest_fits_until_a_script_is_copied_beside_it_mounted_over_it_or_edited(
+    bare_image: str, tmp_path: Path
+) -> None:
+    write_project(tmp_path, [revision_source("one"), revision_source("two", "one")])
+    own = child_of(bare_image, tmp_path, "manifest")
+    first, later = tmp_path / "migrations/versions/one.py", tmp_path / "later"
+    later.mkdir()
+    shutil.copy(first, later / "one.py")
+    (later / "three.py").write_text(revision_source("three", "two"))
+    scripts = "/app/migrations/versions"
+    other = tmp_path / "other"
+    write_project(other, [revision_source("one"), revision_source("deux", "one")])
+
+    def known_heads(image: str, **options: Any) -> str:
+        return run_container(image, "-c", KNOWN_HEADS, entrypoint="python", **options).stdout.strip()
+
+    def with_lines(name: str, *lines: str) -> str:
+        (later / "Dockerfile").write_text("\n".join([f"FROM {own}", "USER 0", *lines, "USER 65532:65532", ""]))
+        return build_image(f"manifest-{name}", context=later)
+
+    assert known_heads(own) == "two"
+    assert known_heads(own, mounts={first: f"{scripts}/one.py"}) == "none"
+    assert known_heads(own, mounts={other / "migrations": "/app/migrations"}) == "none"
+    assert known_heads(with_lines("added", f"COPY three.py {scripts}/")) == "none"
+    assert known_heads(with_lines("copied-over", f"COPY one.py {scripts}/")) == "none"
+    assert known_heads(with_lines("edited", f"RUN sed -i 's/two/deux/' {scripts}/two.py")) == "none"
+    assert known_heads(with_lines("made-anew", f"COPY three.py {scripts}/", "RUN alembic-gate manifest")) == "three"
 
 
 @pytest.mark.I6
