@@ -5,23 +5,25 @@ bundle (only where a certificate is verified), and the round trip of SET NAMES (
 """
 
 import sys
+from types import SimpleNamespace
 
 from alembic_gate.settings import Database
-
-# The import of cryptography takes longer than all the rest of a start that finds nothing to do.
-_blocked = "cryptography" not in sys.modules
-if _blocked:
-    sys.modules["cryptography"] = None  # type: ignore[assignment]
-try:
-    import pymysql
-    from pymysql.connections import Connection as PyMySQLConnection
-finally:
-    if _blocked:
-        del sys.modules["cryptography"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+# The import of cryptography takes longer than all the rest of a start that finds nothing to do; PyMySQL can do without.
+# Of traceback it wants one function, for a text that nobody reads.
+_stubs = {"cryptography": None, "traceback": SimpleNamespace(format_exc=str)}
+_left_out: "dict[str, Any]" = {name: stub for name, stub in _stubs.items() if name not in sys.modules}
+sys.modules.update(_left_out)
+try:
+    import pymysql
+    from pymysql.connections import Connection as PyMySQLConnection
+finally:
+    for _name in _left_out:
+        del sys.modules[_name]
 
 # A server that accepts the TCP connection but does not greet is as good as down; below the shortest sensible time-out.
 CONNECT_TIMEOUT_SECONDS = 5

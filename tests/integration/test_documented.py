@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,9 +89,10 @@ def test_a_start_with_nothing_to_do_imports_nothing_of_what_decision_4_rules_out
     assert run_gate(env=database.env()).returncode == 0
 
     start = "import sys; from alembic_gate.cli import main; code = main([]); print(code, *sys.modules)"
-    env = database.env() | {"PYTHONPATH": str(ROOT)}
+    # As the image starts it: what `site` and an editable installation import is not ours.
+    env = database.env() | {"PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}"}
     ended = subprocess.run(
-        [sys.executable, "-c", start], env=env, cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-SP", "-c", start], env=env, cwd=ROOT, capture_output=True, text=True, check=False
     )
 
     code, *modules = ended.stdout.split()
