@@ -68,7 +68,9 @@ class ReplicationGroup:
 
     def _join(self, node: Server) -> None:
         node.query("START GROUP_REPLICATION")
-        question = "SELECT member_state FROM performance_schema.replication_group_members WHERE member_id = @@server_uuid"
+        question = (
+            "SELECT member_state FROM performance_schema.replication_group_members WHERE member_id = @@server_uuid"
+        )
         deadline = time.monotonic() + SETTLED_SECONDS
         while node.query(question) != (("ONLINE",),):
             if time.monotonic() > deadline:
