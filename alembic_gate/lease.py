@@ -32,7 +32,7 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS `{LEASE_TABLE}` (
     owner VARCHAR(255) NOT NULL DEFAULT '',
     expires DATETIME(6) NULL,
     step BIGINT NOT NULL DEFAULT 0 COMMENT 'checkpoints written under leases',
-    node VARCHAR(270) NOT NULL DEFAULT '' COMMENT 'where a statement of a job may still run; empty when none does'
+    node VARCHAR(270) NOT NULL DEFAULT '' COMMENT 'where a DDL of a job may still run, on Group Replication; else empty'
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='alembic-gate: whose turn it is, on a cluster'"""
 
 
@@ -54,6 +54,7 @@ class LeaseLock(GateLock):
         self._seen: tuple[tuple[str, Any], float] = ("", None), 0.0
         self._table = f"{self.schema}.`{LEASE_TABLE}`"
         self._elsewhere = ""
+        self._node = _NODE if self.rows(_IN_GROUP) else "''"
         self._until = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_SECONDS} SECOND"
         self.rows("SET SESSION innodb_lock_wait_timeout = 2")
         with self.cursor() as cursor:
@@ -128,7 +129,7 @@ class LeaseLock(GateLock):
         """Write the holder's row in the current transaction, which then cannot commit after a takeover."""
         where = "WHERE part = 'holder' AND token = %s"
         try:
-            cursor.execute(f"UPDATE {self._table} SET step = step + 1, node = {_NODE} {where}", (self.token,))
+            cursor.execute(f"UPDATE {self._table} SET step = step + 1, node = {self._node} {where}", (self.token,))
         except Exception as error:
             if error_number(error) not in (LOCK_WAIT_TIMEOUT, DEADLOCK):
                 raise
@@ -137,7 +138,7 @@ class LeaseLock(GateLock):
             raise LockLost("the lease is lost: another job took it over")
 
     def give_back(self) -> None:
-        node = f"IF(%s OR (node = {_NODE} AND IS_FREE_LOCK(%s)), '', node)"
+        node = f"IF(%s OR (node = {self._node} AND IS_FREE_LOCK(%s)), '', node)"
         statement = f"UPDATE {self._table} SET node = {node}, token = '' WHERE token = %s"
         if not self._interrupted:
             self.rows(statement, self.is_over, self.fence, self.token)
@@ -149,8 +150,8 @@ class LeaseLock(GateLock):
         self._elsewhere = ""
         if not super().is_fence_free():
             return False
-        where = f"WHERE part = 'holder' AND node NOT IN ('', {_NODE})"
-        former = self.rows(f"SELECT node FROM {self._table} {where}") if self.rows(_IN_GROUP) else []
+        where = f"WHERE part = 'holder' AND node NOT IN ('', {self._node})"
+        former = self.rows(f"SELECT node FROM {self._table} {where}")
         return not former or self._is_fence_free_on(former[0][0])
 
     def fence_holder(self) -> str:

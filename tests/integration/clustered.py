@@ -1,4 +1,4 @@
-"""What the tests of a cluster have in common: three revisions whose rows tell what happened, and what every node holds."""
+"""What the tests of a cluster have in common: revisions whose rows tell what happened, what each node has."""
 
 from contextlib import contextmanager
 

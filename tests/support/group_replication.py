@@ -1,4 +1,4 @@
-"""Starts a real Group Replication of three MySQL servers on loopback, in multi-primary mode: every node takes writes."""
+"""Starts a real multi-primary replication group of three MySQL servers on loopback."""
 
 import time
 
