@@ -140,11 +140,12 @@ class LeaseLock(GateLock):
     def give_back(self) -> None:
         node = f"IF(%s OR (node = {self._node} AND IS_FREE_LOCK(%s)), '', node)"
         statement = f"UPDATE {self._table} SET node = {node}, token = '' WHERE token = %s"
+        parameters = (self.is_over, self.fence, self.token)
         if not self._interrupted:
-            self.rows(statement, self.is_over, self.fence, self.token)
+            self.rows(statement, *parameters)
             return
         with closing(connect.connect(self.settings.database)) as second:
-            second.rows(statement, self.is_over, self.fence, self.token)
+            second.rows(statement, *parameters)
 
     def is_fence_free(self) -> bool:
         self._elsewhere = ""
@@ -158,7 +159,7 @@ class LeaseLock(GateLock):
         return self._elsewhere or super().fence_holder()
 
     def _is_fence_free_on(self, node: str) -> bool:
-        """Ask another node, which alone knows of a DDL that it has not done yet."""
+        """Ask another node, which alone knows of a DDL that it has not done yet; False where it cannot be asked."""
         settings, database = copy.copy(self.settings), copy.copy(self.settings.database)
         settings.database, (database.host, _, port) = database, node.rpartition(":")
         database.port = int(port)
@@ -166,19 +167,17 @@ class LeaseLock(GateLock):
         try:
             with closing(connect.connect(database, read_timeout=_NODE_ANSWERS_SECONDS)) as connection:
                 there = GateLock(settings, connection)
-                if there.rows(f"SELECT {_NODE}") != [(node,)]:
-                    self._elsewhere = f"node {node}, in whose place another server answers"
-                elif there.is_fence_free():
+                is_the_one = there.rows(f"SELECT {_NODE}") == [(node,)]
+                if is_the_one and there.is_fence_free():
                     return True
-                else:
-                    self._elsewhere = f"{there.fence_holder()} on node {node}"
+                self._elsewhere = f"{there.fence_holder() if is_the_one else 'another server'} on node {node}"
         except (connect.Error, LockLost) as error:
             self._elsewhere = f"node {node}, which does not answer ({error}): start the job there (docs/recovery.md)"
         return False
 
 
 def see_all_writes_before_reading(cursor: Any) -> None:
-    """Make reads of this session wait for every write that the cluster has ordered before them, a running DDL too.
+    """Make reads of this session wait for every write that the cluster ordered before them, on Galera a running DDL too.
 
     https://mariadb.com/docs/galera-cluster/reference/galera-cluster-system-variables#wsrep_sync_wait
     """

@@ -31,9 +31,11 @@ from tests.support.proxy import Moment
 
 pytestmark = pytest.mark.I2
 
-ROUNDS = 3
+ROUNDS = 4
 JOBS = 6
 AT_ONCE = 6  # nearly all of the time a lease is waited for
+# Where it has not written anything yet, one place is enough.
+PLACES = FROZEN_AFTER.keys() - {"env.py has connected", "a look into the journal"}
 # Some three seconds on an idle machine, twice what it takes to take over; the other nodes then repeat it.
 WIDE = """
 op.execute("CREATE TABLE wide (i INT PRIMARY KEY)")
@@ -119,7 +121,7 @@ def test_a_frozen_job_does_nothing_more_when_another_took_over(group, start, his
         return {"successor": successor.code, "frozen": ended.code, "found": found}, successor.said + ended.said
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        results = dict(zip(FROZEN_AFTER, pool.map(freeze_after, FROZEN_AFTER), strict=True))
+        results = dict(zip(PLACES, pool.map(freeze_after, PLACES), strict=True))
     expected = {"successor": 0, "frozen": 13, "found": (ROWS, APPLIED)}
     wrong = {place: result for place, result in results.items() if result[0] != expected}
     assert not wrong
@@ -168,17 +170,35 @@ def test_a_job_whose_connection_broke_leaves_word_where_its_statement_runs(group
     assert elsewhere.query("SELECT DISTINCT token, node FROM alembic_gate_lease") == (("", ""),)
 
 
-def test_a_node_that_cannot_be_asked_about_the_job_before_keeps_others_out(group, database, start, tmp_path):
+@pytest.mark.I3
+def test_a_node_that_died_with_its_job_is_waited_for(group, database, start, history):
     first, second, _ = group.nodes
-    assert start(database, first, history_of(tmp_path / "old", FIRST)).wait().code == 0
-    database.query("UPDATE alembic_gate_lease SET node = 'gone.invalid:3306'")
-    newer = history_of(tmp_path / "new", FIRST, NEWEST)
-    refused = start(database, second, newer, GATE_LOCK_TIMEOUT_SECONDS="2").wait()
-    assert refused.code == 12, refused.said
-    assert "held by node gone.invalid:3306, which does not answer" in refused.said
-    database.query("UPDATE alembic_gate_lease SET node = ''")
+    elsewhere = database.seen_from(second)
+    with Striker(first, lambda statement: statement.startswith("CREATE INDEX"), Moment.JUST_AFTER, SIGKILL) as proxy:
+        killed = start(database, first, history, port=proxy.port)
+        proxy.wait_until_struck(killed)
+        first.kill()
+    successor = start(database, second, history)
+    until(lambda: holds_the_lease(successor, elsewhere))
+    assert elsewhere.query("SELECT state FROM alembic_gate_revision WHERE revision = 'r2'") == (("running",),)
+    group.rejoin(first)
+    ended = successor.wait()
+    assert ended.code == 0, ended.said
+    assert found_everywhere(database, group) == (ROWS, APPLIED)
+
+
+def test_a_node_that_cannot_be_asked_keeps_others_out_until_a_person_says_otherwise(group, database):
+    elsewhere = database.seen_from(group.nodes[1])
+    with lock.acquire(settings.read(database.env())):
+        pass
+    database.query("UPDATE alembic_gate_lease SET node = 'gone.invalid:3306' WHERE part = 'holder'")
     group.wait_until_alike()
-    assert start(database, second, newer).wait().code == 0
+    hurried = settings.read(elsewhere.env() | {"GATE_LOCK_TIMEOUT_SECONDS": "1"})
+    with pytest.raises(LockTimeout, match=r"node gone\.invalid:3306, which does not"), lock.acquire(hurried):
+        pass
+    elsewhere.query("UPDATE alembic_gate_lease SET node = '' WHERE part = 'holder'")
+    with lock.acquire(hurried):
+        pass
 
 
 @pytest.mark.I3
