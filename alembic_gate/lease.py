@@ -177,7 +177,7 @@ class LeaseLock(GateLock):
 
 
 def see_all_writes_before_reading(cursor: Any) -> None:
-    """Make reads of this session wait for every write that the cluster ordered before them, on Galera a running DDL too.
+    """Make reads of this session wait for every write that the cluster ordered before; on Galera a running DDL too.
 
     https://mariadb.com/docs/galera-cluster/reference/galera-cluster-system-variables#wsrep_sync_wait
     """
