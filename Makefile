@@ -28,7 +28,8 @@ run: $(VENV)/.installed ## Start a throw-away server (or take DATABASE_URL), upg
 # Most tests wait for a server most of the time, so two lanes share the two cores; each prints when it has ended. What measures
 # time runs after them, alone.
 ALONE := tests/integration/test_speed.py
-CLUSTER := $(wildcard tests/integration/test_galera*.py tests/integration/test_support_galera.py tests/integration/test_databases.py)
+CLUSTER := $(wildcard tests/integration/test_galera*.py tests/integration/test_support_galera.py tests/integration/test_databases.py \
+	tests/integration/test_group_replication.py)
 
 .PHONY: test test-lane-1 test-lane-2
 test: $(VENV)/.installed ## Everything but the whole crash matrix: unit, integration, image, k8s (under 12 minutes on two cores)

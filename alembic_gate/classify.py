@@ -12,7 +12,11 @@ class Kind(Enum):
     UNKNOWN = "unknown"
 
 
-NO_SUCH_TABLE, LOCK_WAIT_TIMEOUT, DEADLOCK, READ_ONLY = 1146, 1205, 1213, 1290
+NOT_READY, NO_SUCH_TABLE, LOCK_WAIT_TIMEOUT, DEADLOCK, READ_ONLY = 1047, 1146, 1205, 1213, 1290
+# Group Replication's words for what Galera says as above: a transaction lost against another node's (at COMMIT; in an
+# implicit commit), what a read has to wait for did not arrive in time, and the node is not in the group at the moment.
+_OTHER_WORDS = {3101: DEADLOCK, 1180: DEADLOCK, 3797: LOCK_WAIT_TIMEOUT, 3796: NOT_READY}
+_DEADLOCK_AT_COMMIT = "error 149 "
 
 # Starting, stopping, full, busy, read-only in a failover, cluster node not ready, connection gone.
 _NOT_NOW = (1040, 1047, 1053, 1080, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1792, 1836)
@@ -26,7 +30,9 @@ LOST = frozenset((1047, 1053, 1080, 1152, 1927, 2006, 2013, 2055, 4031))
 def error_number(error: BaseException) -> int:
     """The server's or the client's error number, 0 where there is none."""
     number = error.args[0] if error.args else 0
-    return number if isinstance(number, int) else 0
+    if number == 1180 and _DEADLOCK_AT_COMMIT not in str(error):
+        return 1180
+    return _OTHER_WORDS.get(number, number) if isinstance(number, int) else 0
 
 
 def classify(error: BaseException) -> tuple[Kind, str]:

@@ -3,8 +3,12 @@
 Two rows, because a checkpoint locks the holder's row until its transaction ends, and the heartbeat must not wait for
 that. Taking over changes both, so a transaction of the former holder cannot commit any more: on another node it is
 aborted by certification, on the same node the takeover waits for it.
+
+The fence stays local to a node. Galera orders a DDL before it runs; Group Replication after, and two that meet end the
+whole group. So a checkpoint notes its node, and whoever comes next asks that very node whether the fence is free.
 """
 
+import copy
 import secrets
 import time
 from contextlib import closing, suppress
@@ -27,8 +31,16 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS `{LEASE_TABLE}` (
     token CHAR(32) NOT NULL DEFAULT '' COMMENT 'of the job that holds the lease; empty when nobody does',
     owner VARCHAR(255) NOT NULL DEFAULT '',
     expires DATETIME(6) NULL,
-    step BIGINT NOT NULL DEFAULT 0 COMMENT 'checkpoints written under leases'
+    step BIGINT NOT NULL DEFAULT 0 COMMENT 'checkpoints written under leases',
+    node VARCHAR(270) NOT NULL DEFAULT '' COMMENT 'where a DDL of a job may still run, on Group Replication; else empty'
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='alembic-gate: whose turn it is, on a cluster'"""
+
+
+# A server under the name that the other members of a group reach it by.
+_NODE = "CONCAT(COALESCE(NULLIF(@@report_host, ''), @@hostname), ':', @@report_port)"
+_IN_GROUP = "SHOW GLOBAL VARIABLES WHERE Variable_name = 'group_replication_group_name' AND Value <> ''"
+# A frozen node accepts connections and never answers.
+_NODE_ANSWERS_SECONDS = 5
 
 
 class LeaseLock(GateLock):
@@ -41,6 +53,8 @@ class LeaseLock(GateLock):
         self.token = secrets.token_hex(16)
         self._seen: tuple[tuple[str, Any], float] = ("", None), 0.0
         self._table = f"{self.schema}.`{LEASE_TABLE}`"
+        self._elsewhere = ""
+        self._node = _NODE if self.rows(_IN_GROUP) else "''"
         self._until = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_SECONDS} SECOND"
         self.rows("SET SESSION innodb_lock_wait_timeout = 2")
         with self.cursor() as cursor:
@@ -115,7 +129,7 @@ class LeaseLock(GateLock):
         """Write the holder's row in the current transaction, which then cannot commit after a takeover."""
         where = "WHERE part = 'holder' AND token = %s"
         try:
-            cursor.execute(f"UPDATE {self._table} SET step = step + 1 {where}", (self.token,))
+            cursor.execute(f"UPDATE {self._table} SET step = step + 1, node = {self._node} {where}", (self.token,))
         except Exception as error:
             if error_number(error) not in (LOCK_WAIT_TIMEOUT, DEADLOCK):
                 raise
@@ -124,16 +138,46 @@ class LeaseLock(GateLock):
             raise LockLost("the lease is lost: another job took it over")
 
     def give_back(self) -> None:
-        statement = f"UPDATE {self._table} SET token = '' WHERE token = %s"
+        node = f"IF(%s OR (node = {self._node} AND IS_FREE_LOCK(%s)), '', node)"
+        statement = f"UPDATE {self._table} SET node = {node}, token = '' WHERE token = %s"
+        parameters = (self.is_over, self.fence, self.token)
         if not self._interrupted:
-            self.rows(statement, self.token)
+            self.rows(statement, *parameters)
             return
         with closing(connect.connect(self.settings.database)) as second:
-            second.rows(statement, self.token)
+            second.rows(statement, *parameters)
+
+    def is_fence_free(self) -> bool:
+        self._elsewhere = ""
+        if not super().is_fence_free():
+            return False
+        where = f"WHERE part = 'holder' AND node NOT IN ('', {self._node})"
+        former = self.rows(f"SELECT node FROM {self._table} {where}")
+        return not former or self._is_fence_free_on(former[0][0])
+
+    def fence_holder(self) -> str:
+        return self._elsewhere or super().fence_holder()
+
+    def _is_fence_free_on(self, node: str) -> bool:
+        """Ask another node, which alone knows of a DDL that it has not done yet; False where it cannot be asked."""
+        settings, database = copy.copy(self.settings), copy.copy(self.settings.database)
+        settings.database, (database.host, _, port) = database, node.rpartition(":")
+        database.port = int(port)
+        database.options = {name: value for name, value in database.options.items() if name != "unix_socket"}
+        try:
+            with closing(connect.connect(database, read_timeout=_NODE_ANSWERS_SECONDS)) as connection:
+                there = GateLock(settings, connection)
+                is_the_one = there.rows(f"SELECT {_NODE}") == [(node,)]
+                if is_the_one and there.is_fence_free():
+                    return True
+                self._elsewhere = f"{there.fence_holder() if is_the_one else 'another server'} on node {node}"
+        except (connect.Error, LockLost) as error:
+            self._elsewhere = f"node {node}, which does not answer ({error}): start the job there (docs/recovery.md)"
+        return False
 
 
 def see_all_writes_before_reading(cursor: Any) -> None:
-    """Make reads of this session wait for every write that the cluster has ordered before them, a running DDL too.
+    """Make reads of this session wait for every write that the cluster ordered before; on Galera a running DDL too.
 
     https://mariadb.com/docs/galera-cluster/reference/galera-cluster-system-variables#wsrep_sync_wait
     """

@@ -21,7 +21,7 @@ from typing import Any
 
 from alembic_gate import connect, wait
 from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, error_number, is_lost_connection
-from alembic_gate.exits import LockLost, LockTimeout, Terminated
+from alembic_gate.exits import GateStop, LockLost, LockTimeout, Terminated
 from alembic_gate.report import log
 from alembic_gate.settings import Settings
 
@@ -53,6 +53,7 @@ class GateLock:
         self.gate, self.fence = _lock_name("gate", settings), _lock_name("fence", settings)
         self._mutex = threading.RLock()
         self._released = threading.Event()
+        self.is_over = False  # whether every statement of this job is known to have been answered
         self._lost = ""
         self._interrupted = False
         self.connection_id: int = self.rows("SELECT CONNECTION_ID()")[0][0]
@@ -223,7 +224,12 @@ def acquire(settings: Settings) -> Iterator[GateLock]:
         _poll(lock.try_to_acquire, lock.holder, "its turn, as another job is at work", deadline)
         lock.keep()
         _poll(lock.is_fence_free, lock.fence_holder, "a statement of a dead job to end", deadline)
-        yield lock
+        try:
+            yield lock
+        except GateStop as stop:
+            lock.is_over = not isinstance(stop, LockLost)
+            raise
+        lock.is_over = True
     finally:
         lock.release()
 

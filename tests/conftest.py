@@ -11,6 +11,7 @@ from tests.support.database import Database
 from tests.support.figures import KINDS as FOLDERS
 from tests.support.figures import Figures, kind_of
 from tests.support.galera import GaleraCluster
+from tests.support.group_replication import ReplicationGroup
 from tests.support.servers import KINDS, Kind, Server, software
 
 NewServer = Callable[..., Server]
@@ -83,6 +84,15 @@ def galera() -> Iterator[GaleraCluster]:
     cluster = GaleraCluster()
     yield cluster.start()
     cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def group() -> Iterator[ReplicationGroup]:
+    """The run's replication group of three nodes. Shared: whoever freezes or kills a node brings it back."""
+    machine.require(lambda: software("mysql"))
+    replicated = ReplicationGroup()
+    yield replicated.start()
+    replicated.stop()
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration.scenes import Project
-from tests.support import machine
+from tests.support import leased, machine
 from tests.support.database import Database
 from tests.support.servers import Kind, Server, software
 
@@ -42,3 +43,17 @@ def patient_database(patient_server: Server) -> Iterator[Database]:
     fresh = patient_server.create_database()
     yield fresh
     fresh.drop()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., leased.Job]]:
+    """A starter of jobs on a cluster; what still runs at the end of the test, frozen or not, is killed."""
+    jobs: list[leased.Job] = []
+
+    def start(database: Database, node: Server, config: Path, **settings: Any) -> leased.Job:
+        jobs.append(leased.Job(database, node, config, **settings))
+        return jobs[-1]
+
+    yield start
+    for job in jobs:
+        job.kill()

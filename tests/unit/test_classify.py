@@ -112,6 +112,20 @@ def test_a_connection_that_was_closed_on_our_side_is_gone_too():
     assert is_lost_connection(pymysql.err.InterfaceError(0, ""))
 
 
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (server_error(3101, "Plugin instructed the server to rollback the current transaction."), 1213),
+        (server_error(1180, "Got error 149 - 'Lock deadlock; Retry transaction' during COMMIT"), 1213),
+        (server_error(1180, "Got error 28 - 'No space left on device' during COMMIT"), 1180),
+        (server_error(3797, "Error while waiting for group transactions commit"), 1205),
+        (server_error(3796, "cannot be used on the current member state"), 1047),
+    ],
+)
+def test_group_replication_and_galera_say_the_same_in_other_words(error, number):
+    assert error_number(error) == number
+
+
 @pytest.mark.parametrize("number", [1064, 1205, 1213, 1317, 1290])
 def test_a_statement_that_was_refused_left_the_connection_alone(number):
     assert not is_lost_connection(server_error(number))
