@@ -54,6 +54,7 @@ class Migration:
     def run(self) -> None:
         """Apply what is pending; raises GateStop, with the journal saying how far it came."""
         report.keep_our_log()
+        journal.ensure_table(self.lock)  # before env.py connects, to a node of a cluster that may be behind
         gc.freeze()  # what is imported stays: no need to go through it again and again
         try:
             with self._watching(), EnvironmentContext(self.config, self.directory, fn=self._steps):
@@ -88,7 +89,6 @@ class Migration:
         )
         self.heads = set(heads)
         context.on_version_apply_callbacks += (self._on_version_apply,)
-        journal.ensure_table(self.lock)
         journal.adopt(self.lock, self.scripts, heads)
         journal.assert_scripts_unchanged(self.settings, self.scripts, heads, self.lock.rows)
         # Alembic would commit each revision by itself, which one that ended with a commit can do without.
