@@ -139,8 +139,9 @@ def _stamp(path: str) -> str:
 
 def _place(folder: str, head_script: str) -> str:
     """What changes when a script is added, taken away or renamed, the head's is edited, or one is mounted over."""
+    inside = os.path.realpath(folder).replace(" ", "\\040") + "/"
     with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
-        if f" {folder}/" in file.read():
+        if f" {inside}" in file.read():
             return "mounted"
     try:
         head = _stamp(os.path.join(folder, head_script)) if head_script else ""
