@@ -12,7 +12,7 @@ class Kind(Enum):
     UNKNOWN = "unknown"
 
 
-NOT_READY, NO_SUCH_TABLE, LOCK_WAIT_TIMEOUT, DEADLOCK, READ_ONLY = 1047, 1146, 1205, 1213, 1290
+NOT_READY, NO_SUCH_TABLE, LOCK_WAIT_TIMEOUT, DEADLOCK = 1047, 1146, 1205, 1213
 # Group Replication's words for what Galera says as above: a transaction lost against another node's (at COMMIT; in an
 # implicit commit), what a read has to wait for did not arrive in time, and the node is not in the group at the moment.
 _OTHER_WORDS = {3101: DEADLOCK, 1180: DEADLOCK, 3797: LOCK_WAIT_TIMEOUT, 3796: NOT_READY}
