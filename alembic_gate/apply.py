@@ -94,8 +94,6 @@ class Migration:
         # Alembic would commit each revision by itself, which one that ended with a commit can do without.
         self._external = context._in_external_transaction or context._transaction is not None
         self._session.owns_transaction = not self._external and not self._session.commits_by_itself()
-        if self._session.owns_transaction:
-            context._transaction = context.connection.get_transaction() or context.connection.begin()
         for name, listener in (("commit", self._on_commit), ("rollback", self._on_rollback)):
             event.listen(context.connection, name, listener)
         try:
@@ -109,9 +107,9 @@ class Migration:
             else:
                 yield from self._run(self._plan(tuple(self.heads)), None)
             self._session.settle()
-            if self._session.owns_transaction and context._transaction.is_active:
-                context._transaction.commit()
+            if self._session.owns_transaction:
                 context._transaction = None
+                context.connection.commit()
         finally:
             for name, listener in (("commit", self._on_commit), ("rollback", self._on_rollback)):
                 event.remove(context.connection, name, listener)
@@ -164,6 +162,9 @@ class Migration:
                 log.info("%s", said, extra=facts)
             durable = DurableRevision(self._session, script, direction, row)
             step.migration_fn = self._recorded(step.migration_fn, durable)
+            if self._session.owns_transaction:  # the one before may have ended it
+                connection = self._context.connection
+                self._context._transaction = connection.get_transaction() or connection.begin()
             yield step
             seconds = round(time.monotonic() - started, 3)
             said = f"{done} '{revision}' in {seconds:.2f} s"

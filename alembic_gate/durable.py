@@ -201,7 +201,7 @@ class DurableRevision:
         created = statements.created_table(statement)
         if not created:
             self.session.settle()
-        brings_close = self.writer.closing is not None
+        brings_close = bool(self.writer.closing)
         if created and self.session.lacks(created):
             before = {f"TABLE {created}": fingerprint.ABSENT}
         else:
