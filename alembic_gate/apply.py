@@ -59,7 +59,7 @@ class Migration:
             with self._watching(), EnvironmentContext(self.config, self.directory, fn=self._steps):
                 self.directory.run_env()
             self._say_committed()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Whatever went wrong, a signal or a lost lock explains it; nothing else is believed before that is known.
             signals.raise_if_received()
             self.lock.assert_held(ask=True)
@@ -180,7 +180,7 @@ class Migration:
                 function(**options)
             except GateStop:
                 raise
-            except Exception:
+            except (Exception, SystemExit):
                 durable.session.settle()  # the revision before is complete all the same
                 raise
             durable.assert_complete()
@@ -282,7 +282,7 @@ class Migration:
 
     # -- what went wrong --------------------------------------------------------------------------------------------
 
-    def _explained(self, error: Exception) -> Exception:
+    def _explained(self, error: BaseException) -> BaseException:
         """Turn what came out of env.py into a condition with a code; what is none of them stays as it is, a bug."""
         durable = self._revision
         if durable is not None and isinstance(durable.stopped, GateStop):

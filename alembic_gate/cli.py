@@ -38,7 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(words, termination_log)
     except Terminated as ended:
         return _stopped(ended)
-    except Exception as error:  # noqa: BLE001 - the one place where every error ends
+    except (Exception, SystemExit) as error:  # the one place where every error ends
+        if isinstance(error, SystemExit) and "alembic" not in sys.modules:
+            raise  # --help
         # What a signal interrupted may fail in a way of its own on the way out, and must not hide the signal.
         if signal := signals.received():
             return _stopped(signal)
@@ -55,7 +57,7 @@ def _stopped(ended: Terminated) -> int:
     return _end(ended.code, f"stopped by a signal ({ended.code.name}); the next start goes on from here", "")
 
 
-def _refusal_of_the_server(error: Exception) -> GateStop | None:
+def _refusal_of_the_server(error: BaseException) -> GateStop | None:
     """What the server said on a connection of the gate's own, such as under the lock, where no step explains it."""
     if type(error).__module__ != "pymysql.err":
         return None
