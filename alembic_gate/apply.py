@@ -289,9 +289,7 @@ class Migration:
             return durable.stopped
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         number = error_number(cause)
-        if isinstance(error, DBAPIError) and (
-            is_lost_connection(cause) or (number == DEADLOCK and self.lock.on_cluster)
-        ):
+        if is_lost_connection(cause) or (number == DEADLOCK and self.lock.on_cluster):
             return LockLost(f"the migration connection was lost ({number})")
         if durable is None or not self._recording:
             return explained(self.settings, error)

@@ -66,6 +66,11 @@ class DurableRevision:
         except (GateStop, Terminated) as stop:
             self.stopped = stop
             raise
+        except Exception as error:
+            if not is_lost_connection(error):
+                raise
+            self.stopped = LockLost(f"the connection was lost at statement {self.count} of revision '{self.revision}'")
+            raise self.stopped from error
 
     def before_commit(self) -> None:
         """Note, in the transaction that the revision is about to commit by itself, how far it has come."""
