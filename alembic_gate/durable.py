@@ -175,6 +175,8 @@ class DurableRevision:
             return
         self.is_all_committed = False
         self.session.settle()
+        if kind is Kind.SESSION:
+            self.session.note_done(None)  # USE: another database has other tables
         if kind is Kind.ENDS_TRANSACTION:
             self._checkpoint(self.count, Answer(self._digests[1], rowcount=0))
             self._send_and_record(statement, cursor, send, record=False)
@@ -207,10 +209,7 @@ class DurableRevision:
         if not created:
             self.session.settle()
         brings_close = bool(self.writer.closing)
-        if created and self.session.lacks(created):
-            before = {f"TABLE {created}": fingerprint.ABSENT}
-        else:
-            before = fingerprint.take(self.session.cursor, statement)
+        before = self._touched(statement, created)
         give_up = time.monotonic() + self.session.lock.settings.lock_timeout_seconds
         while True:
             if self.session.commits_by_itself():
@@ -240,6 +239,12 @@ class DurableRevision:
     def _pause_for_metadata_lock(self, statement: str, error: Exception, give_up: float) -> None:
         """Let the queries pass that queued behind a DDL which queued behind an open transaction."""
         lock = self.session.lock
+    def _touched(self, statement: str, created: str | None) -> Fingerprint:
+        # The list shows the transaction's snapshot, so it is asked only where that has read nothing of this revision.
+        if created and (self.count == 1 or self.is_all_committed) and self.session.lacks(created):
+            return {f"TABLE {created}": fingerprint.ABSENT}
+        return fingerprint.take(self.session.cursor, statement)
+
         what = f"statement {self.count} of revision '{self.revision}'"
         if time.monotonic() >= give_up:
             raise LockTimeout(
