@@ -212,7 +212,7 @@ class DurableRevision:
         before = self._touched(statement, created)
         give_up = time.monotonic() + self.session.lock.settings.lock_timeout_seconds
         while True:
-            if self.session.commits_by_itself():
+            if begins := self.session.commits_by_itself():
                 self.session.run("BEGIN")
             # killed before the checkpoint, or before the server has the statement: the transaction is rolled back.
             self._checkpoint(self.count - 1, None, statement, before)
@@ -221,9 +221,12 @@ class DurableRevision:
                 self._send_and_record(statement, cursor, send)
             except Exception as error:
                 self.writer.is_committed = self.is_all_committed = False
-                if brings_close:
-                    with suppress(Exception):  # whether it was committed before the server refused is not known
-                        self.session.commit()
+                self.session.note_done(None)  # a procedure may fail after it has made a table
+                if not isinstance(error, GateStop):
+                    # An error does not say whether it was committed before, nor whether a transaction is still open.
+                    self.session.run("COMMIT" if begins or brings_close else "DO 0")
+                    if brings_close:
+                        self.session.on_committed()
                 if error_number(error) != LOCK_WAIT_TIMEOUT:
                     raise
                 self._recorder.forget_last()
@@ -236,15 +239,15 @@ class DurableRevision:
                     self.session.on_committed()
                 return
 
-    def _pause_for_metadata_lock(self, statement: str, error: Exception, give_up: float) -> None:
-        """Let the queries pass that queued behind a DDL which queued behind an open transaction."""
-        lock = self.session.lock
     def _touched(self, statement: str, created: str | None) -> Fingerprint:
         # The list shows the transaction's snapshot, so it is asked only where that has read nothing of this revision.
         if created and (self.count == 1 or self.is_all_committed) and self.session.lacks(created):
             return {f"TABLE {created}": fingerprint.ABSENT}
         return fingerprint.take(self.session.cursor, statement)
 
+    def _pause_for_metadata_lock(self, statement: str, error: Exception, give_up: float) -> None:
+        """Let the queries pass that queued behind a DDL which queued behind an open transaction."""
+        lock = self.session.lock
         what = f"statement {self.count} of revision '{self.revision}'"
         if time.monotonic() >= give_up:
             raise LockTimeout(
