@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from contextlib import suppress
 
 from alembic_gate import report, settings, signals
 from alembic_gate.exits import BadUsage, DatabaseRefuses, DatabaseUnavailable, ExitCode, GateStop, Terminated
@@ -18,8 +19,9 @@ def run() -> None:
     if "alembic" in sys.modules:
         sys.exit(code)
     # Nothing was loaded that wants to tidy up, and taking the interpreter down would be a seventh of the whole start.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it is closed
+        with suppress(OSError):
+            stream.flush()
     os._exit(code)
 
 

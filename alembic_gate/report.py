@@ -51,7 +51,7 @@ class Log:
             line = _json(level, words, (extra or {}) | ({"exc_info": traceback} if traceback else {}))
         else:
             line = f"{level:7} {words}" + (f"\n{traceback}" if traceback else "")
-        with suppress(OSError):  # that nobody listens any more is no reason to stop
+        with suppress(OSError, AttributeError):  # that nobody listens, or no more, is no reason to stop
             sys.stderr.write(f"{line}\n")
 
 
