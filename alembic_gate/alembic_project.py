@@ -131,7 +131,7 @@ def print_sql(settings: Settings, current: Collection[str]) -> None:
         raise explained(settings, error) from error
 
 
-def explained(settings: Settings, error: Exception) -> Exception:
+def explained(settings: Settings, error: BaseException) -> BaseException:
     """What went wrong outside of a revision: in the graph, the target or env.py's own connection."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     if isinstance(error, DBAPIError):
@@ -142,7 +142,7 @@ def explained(settings: Settings, error: Exception) -> Exception:
     return explained_graph(error, settings.target) or error
 
 
-def explained_graph(error: Exception, target: str) -> Exception | None:
+def explained_graph(error: BaseException, target: str) -> Exception | None:
     """Alembic's own complaints about revisions, as conditions."""
     revision_error = error.__cause__ if isinstance(error.__cause__, complaints.RevisionError) else error
     text = str(error)

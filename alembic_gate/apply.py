@@ -60,7 +60,7 @@ class Migration:
             with self._watching(), EnvironmentContext(self.config, self.directory, fn=self._steps):
                 self.directory.run_env()
             self._say_committed()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Whatever went wrong, a signal or a lost lock explains it; nothing else is believed before that is known.
             signals.raise_if_received()
             self.lock.assert_held(ask=True)
@@ -94,8 +94,6 @@ class Migration:
         # Alembic would commit each revision by itself, which one that ended with a commit can do without.
         self._external = context._in_external_transaction or context._transaction is not None
         self._session.owns_transaction = not self._external and not self._session.commits_by_itself()
-        if self._session.owns_transaction:
-            context._transaction = context.connection.get_transaction() or context.connection.begin()
         for name, listener in (("commit", self._on_commit), ("rollback", self._on_rollback)):
             event.listen(context.connection, name, listener)
         try:
@@ -109,9 +107,9 @@ class Migration:
             else:
                 yield from self._run(self._plan(tuple(self.heads)), None)
             self._session.settle()
-            if self._session.owns_transaction and context._transaction.is_active:
-                context._transaction.commit()
+            if self._session.owns_transaction:
                 context._transaction = None
+                context.connection.commit()
         finally:
             for name, listener in (("commit", self._on_commit), ("rollback", self._on_rollback)):
                 event.remove(context.connection, name, listener)
@@ -164,6 +162,9 @@ class Migration:
                 log.info("%s", said, extra=facts)
             durable = DurableRevision(self._session, script, direction, row)
             step.migration_fn = self._recorded(step.migration_fn, durable)
+            if self._session.owns_transaction:  # the one before may have ended it
+                connection = self._context.connection
+                self._context._transaction = connection.get_transaction() or connection.begin()
             yield step
             seconds = round(time.monotonic() - started, 3)
             said = f"{done} '{revision}' in {seconds:.2f} s"
@@ -179,7 +180,7 @@ class Migration:
                 function(**options)
             except GateStop:
                 raise
-            except Exception:
+            except (Exception, SystemExit):
                 durable.session.settle()  # the revision before is complete all the same
                 raise
             durable.assert_complete()
@@ -281,16 +282,14 @@ class Migration:
 
     # -- what went wrong --------------------------------------------------------------------------------------------
 
-    def _explained(self, error: Exception) -> Exception:
+    def _explained(self, error: BaseException) -> BaseException:
         """Turn what came out of env.py into a condition with a code; what is none of them stays as it is, a bug."""
         durable = self._revision
         if durable is not None and isinstance(durable.stopped, GateStop):
             return durable.stopped
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         number = error_number(cause)
-        if isinstance(error, DBAPIError) and (
-            is_lost_connection(cause) or (number == DEADLOCK and self.lock.on_cluster)
-        ):
+        if is_lost_connection(cause) or (number == DEADLOCK and self.lock.on_cluster):
             return LockLost(f"the migration connection was lost ({number})")
         if durable is None or not self._recording:
             return explained(self.settings, error)

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from contextlib import suppress
 
 from alembic_gate import report, settings, signals
 from alembic_gate.exits import BadUsage, DatabaseRefuses, DatabaseUnavailable, ExitCode, GateStop, Terminated
@@ -18,8 +19,9 @@ def run() -> None:
     if "alembic" in sys.modules:
         sys.exit(code)
     # Nothing was loaded that wants to tidy up, and taking the interpreter down would be a seventh of the whole start.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it is closed
+        with suppress(OSError):
+            stream.flush()
     os._exit(code)
 
 
@@ -38,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(words, termination_log)
     except Terminated as ended:
         return _stopped(ended)
-    except Exception as error:  # noqa: BLE001 - the one place where every error ends
+    except (Exception, SystemExit) as error:  # the one place where every error ends
+        if isinstance(error, SystemExit) and "alembic" not in sys.modules:
+            raise  # --help
         # What a signal interrupted may fail in a way of its own on the way out, and must not hide the signal.
         if signal := signals.received():
             return _stopped(signal)
@@ -55,7 +59,7 @@ def _stopped(ended: Terminated) -> int:
     return _end(ended.code, f"stopped by a signal ({ended.code.name}); the next start goes on from here", "")
 
 
-def _refusal_of_the_server(error: Exception) -> GateStop | None:
+def _refusal_of_the_server(error: BaseException) -> GateStop | None:
     """What the server said on a connection of the gate's own, such as under the lock, where no step explains it."""
     if type(error).__module__ != "pymysql.err":
         return None

@@ -66,6 +66,11 @@ class DurableRevision:
         except (GateStop, Terminated) as stop:
             self.stopped = stop
             raise
+        except Exception as error:
+            if not is_lost_connection(error):
+                raise
+            self.stopped = LockLost(f"the connection was lost at statement {self.count} of revision '{self.revision}'")
+            raise self.stopped from error
 
     def before_commit(self) -> None:
         """Note, in the transaction that the revision is about to commit by itself, how far it has come."""
@@ -170,6 +175,8 @@ class DurableRevision:
             return
         self.is_all_committed = False
         self.session.settle()
+        if kind is Kind.SESSION:
+            self.session.note_done(None)  # USE: another database has other tables
         if kind is Kind.ENDS_TRANSACTION:
             self._checkpoint(self.count, Answer(self._digests[1], rowcount=0))
             self._send_and_record(statement, cursor, send, record=False)
@@ -201,14 +208,11 @@ class DurableRevision:
         created = statements.created_table(statement)
         if not created:
             self.session.settle()
-        brings_close = self.writer.closing is not None
-        if created and self.session.lacks(created):
-            before = {f"TABLE {created}": fingerprint.ABSENT}
-        else:
-            before = fingerprint.take(self.session.cursor, statement)
+        brings_close = bool(self.writer.closing)
+        before = self._touched(statement, created)
         give_up = time.monotonic() + self.session.lock.settings.lock_timeout_seconds
         while True:
-            if self.session.commits_by_itself():
+            if begins := self.session.commits_by_itself():
                 self.session.run("BEGIN")
             # killed before the checkpoint, or before the server has the statement: the transaction is rolled back.
             self._checkpoint(self.count - 1, None, statement, before)
@@ -217,9 +221,12 @@ class DurableRevision:
                 self._send_and_record(statement, cursor, send)
             except Exception as error:
                 self.writer.is_committed = self.is_all_committed = False
-                if brings_close:
-                    with suppress(Exception):  # whether it was committed before the server refused is not known
-                        self.session.commit()
+                self.session.note_done(None)  # a procedure may fail after it has made a table
+                if not isinstance(error, GateStop):
+                    # An error does not say whether it was committed before, nor whether a transaction is still open.
+                    self.session.run("COMMIT" if begins or brings_close else "DO 0")
+                    if brings_close:
+                        self.session.on_committed()
                 if error_number(error) != LOCK_WAIT_TIMEOUT:
                     raise
                 self._recorder.forget_last()
@@ -231,6 +238,12 @@ class DurableRevision:
                 if brings_close:
                     self.session.on_committed()
                 return
+
+    def _touched(self, statement: str, created: str | None) -> Fingerprint:
+        # The list shows the transaction's snapshot, so it is asked only where that has read nothing of this revision.
+        if created and (self.count == 1 or self.is_all_committed) and self.session.lacks(created):
+            return {f"TABLE {created}": fingerprint.ABSENT}
+        return fingerprint.take(self.session.cursor, statement)
 
     def _pause_for_metadata_lock(self, statement: str, error: Exception, give_up: float) -> None:
         """Let the queries pass that queued behind a DDL which queued behind an open transaction."""

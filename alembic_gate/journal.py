@@ -142,8 +142,8 @@ class Writer:
         self._table = f"{lock.schema}.`{JOURNAL_TABLE}`"
         self._who = who()
         self._revision: tuple[str, ...] = ()
-        # The last revision's row where it is complete and not written yet.
-        self.closing: tuple[Any, ...] | None = None
+        # The rows of revisions that are complete and not written yet: several where all but the first send nothing.
+        self.closing: list[tuple[Any, ...]] = []
         # Whether the row is committed as it was written last, so that an UPDATE of what has changed is enough. Not so
         # after a statement that failed: whether its implicit commit took place is not known.
         self.is_committed = False
@@ -170,19 +170,18 @@ class Writer:
     def close(self, position: int, digest: str) -> None:
         """Note that the revision is complete; written with the next checkpoint, or by `write_close`."""
         state = "applied" if self._revision[-1] == "upgrade" else "reverted"
-        self.closing = (*self._revision, state, position, digest, None, None, None, self._who)
+        self.closing.append((*self._revision, state, position, digest, None, None, None, self._who))
 
     def write_close(self) -> None:
         """Write it in the transaction that also moves `alembic_version`."""
         self._write()
 
     def _write(self, *rows: tuple[Any, ...]) -> None:
-        closing = [self.closing] if self.closing else []
-        values = [_ROW.format("UTC_TIMESTAMP(6)")] * len(closing) + [_ROW.format("NULL")] * len(rows)
+        values = [_ROW.format("UTC_TIMESTAMP(6)")] * len(self.closing) + [_ROW.format("NULL")] * len(rows)
         self._lock.check_in_transaction(self._cursor)
         self._cursor.execute(
             f"INSERT INTO {self._table} ({_COLUMNS}, started_at, finished_at) VALUES {', '.join(values)}"
             f" ON DUPLICATE KEY UPDATE {_OVERWRITE}, error = NULL, finished_at = VALUES(finished_at)",
-            [value for row in (*closing, *rows) for value in row],
+            [value for row in (*self.closing, *rows) for value in row],
         )
-        self.closing = None
+        self.closing = []

@@ -51,7 +51,7 @@ class Log:
             line = _json(level, words, (extra or {}) | ({"exc_info": traceback} if traceback else {}))
         else:
             line = f"{level:7} {words}" + (f"\n{traceback}" if traceback else "")
-        with suppress(OSError):  # that nobody listens any more is no reason to stop
+        with suppress(OSError, AttributeError):  # that nobody listens, or no more, is no reason to stop
             sys.stderr.write(f"{line}\n")
 
 
@@ -73,7 +73,11 @@ def keep_our_log() -> None:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             level = min(max(record.levelno // 10, 1), len(LEVELS)) - 1
-            log.say(LEVELS[level], "%s", record.getMessage(), error=record.exc_info[1] if record.exc_info else None)
+            try:
+                words = record.getMessage()
+            except Exception as error:  # noqa: BLE001 - arguments that do not fit: `logging` goes on too
+                words = f"{record.msg} ({error})"
+            log.say(LEVELS[level], "%s", words, error=record.exc_info[1] if record.exc_info else None)
 
     def ignore(*_: object, **__: object) -> None:
         log.debug("env.py's own logging configuration is left aside")

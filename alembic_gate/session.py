@@ -66,11 +66,11 @@ class Session:
         if time.monotonic() > self._tables_until:
             self._tables = {name.casefold() for name, *_ in self.run("SHOW TABLES").fetchall()}
             self._tables_until = time.monotonic() + TABLES_SECONDS
-        return table.strip("`").replace("``", "`").casefold() not in self._tables
+        return table[1:-1].replace("``", "`").casefold() not in self._tables
 
     def note_done(self, created: str | None) -> None:
         """Keep the list of tables right after a statement that may have changed it."""
         if created:
-            self._tables.add(created.strip("`").replace("``", "`").casefold())
+            self._tables.add(created[1:-1].replace("``", "`").casefold())
         else:
             self._tables_until = 0.0

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.integration.scenes import PEOPLE
+from tests.integration.scenes import PEOPLE, until
 from tests.support.database import Database
-from tests.support.projects import ENV_PY
+from tests.support.projects import ENV_PY, revision_source
 
 BEGIN = ENV_PY.replace("with engine.connect() as connection:", "with engine.begin() as connection:")
 PER_MIGRATION = ENV_PY.replace("(connection=connection)", "(connection=connection, transaction_per_migration=True)")
@@ -108,3 +108,20 @@ def test_autogenerate_of_a_foreign_project_does_not_touch_our_tables(database: D
     source = written.read_text(encoding="utf-8")
     assert "drop_table('people')" in source
     assert "alembic_gate" not in source
+
+
+@pytest.mark.I3
+def test_rows_that_follow_a_refused_ddl_are_written_once_in_autocommit_mode(database: Database, new_project):
+    script = (
+        "try:\n    op.execute('CREATE TABLE people (id INT)')\nexcept Exception:\n    pass\n"
+        "op.execute(\"INSERT INTO people (name) VALUES ('eve')\")\n"
+        'import pathlib, time\npathlib.Path("here").touch()\nwhile not pathlib.Path("go").exists(): time.sleep(0.02)'
+    )
+    project = new_project(database, [PEOPLE[0], revision_source("a2", "a1", script)], env_py=AUTOCOMMIT)
+    job = project.start()
+    until((project.folder / "here").exists, f"the row is written: {job.log}")
+    job.process.kill()
+    job.wait()
+    (project.folder / "go").touch()
+    project.ends(0)
+    assert database.query("SELECT COUNT(*) FROM people") == ((3,),)

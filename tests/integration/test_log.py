@@ -1,9 +1,12 @@
 """The log has one form, whatever env.py does to logging, and no run shows a secret (I5, I6)."""
 
+import subprocess
+
 import pytest
 
-from tests.integration.scenes import PEOPLE, json_lines
+from tests.integration.scenes import PEOPLE, json_lines, on_mysql
 from tests.support.database import Database
+from tests.support.gate import ENTRYPOINT
 from tests.support.projects import ENV_PY, revision_source
 
 LOUD_ENV_PY = ENV_PY.replace(
@@ -58,3 +61,13 @@ def test_no_way_out_shows_the_password(database: Database, new_project, form: st
         assert database.password not in said
         assert encoded not in said
         assert end.returncode == code, said
+
+
+@on_mysql
+@pytest.mark.I6
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_output_changes_no_exit_code(database: Database, new_project, closed: str):
+    project = new_project(database, PEOPLE)
+    for _ in range(2):  # with work to do, and without
+        words = ["bash", "-c", f'"$@" {closed}', "-", *ENTRYPOINT]
+        assert subprocess.run(words, env=database.env(), cwd=project.folder, check=False).returncode == 0

@@ -133,3 +133,9 @@ def test_a_termination_message_that_cannot_be_written_is_no_reason_to_fail(said,
     report.start("text", "info")
     report.leave_termination_message(str(tmp_path), "x")
     assert "could not be written" in said()
+
+
+def test_what_others_log_with_arguments_that_do_not_fit_stops_nobody(said):
+    report.keep_our_log()
+    logging.getLogger("theirs").warning("%d things", "many")
+    assert "%d things" in said()
