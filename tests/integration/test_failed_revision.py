@@ -77,6 +77,20 @@ def test_a_script_that_was_mended_in_its_committed_part_is_refused(database: Dat
 
 
 @on_mysql
+def test_savepoints_have_other_numbers_in_the_next_start_and_are_the_same(database: Database, new_project):
+    nested = 'with op.get_bind().begin_nested():\n    op.execute("UPDATE people SET name = CONCAT(name, 1)")\n'
+    third = nested + 'op.execute("ALTER TABLE people ADD a INT")\n'
+    project = new_project(
+        database,
+        [PEOPLE[0], revision_source("a2", "a1", nested), revision_source("a3", "a2", third + "raise RuntimeError")],
+    )
+    project.ends(20)
+    project.write(revision_source("a3", "a2", third))
+    project.ends(0)
+    assert database.query("SELECT name FROM people WHERE id = 1") == (("ada11",),)
+
+
+@on_mysql
 def test_a_failed_downgrade_is_resumed_too(database: Database, new_project):
     def second(end: str) -> str:
         back = 'op.execute("UPDATE people SET name = CONCAT(name, 0)")\nop.execute("ALTER TABLE people DROP visits")\n'
