@@ -41,7 +41,7 @@ class RunningDigest:
         """Add a statement, and return the digest up to and with it."""
         # SQLAlchemy counts its savepoints over all revisions of a run.
         statement = re.sub(r"\bsa_savepoint_\d+", "sa_savepoint", statement)
-        said = json.dumps([statement, parameters], default=_described)
+        said = _SAID.encode([statement, parameters])
         self._hash.update(said.encode() + b"\n")
         return self._hash.hexdigest()[:16]
 
@@ -53,7 +53,7 @@ def encode(answer: Answer) -> str:
         entry += answer.error
     elif answer.kept:
         entry += answer[1:6]
-    return json.dumps(entry, default=_tagged, separators=(",", ":"))
+    return _ENTRY.encode(entry)
 
 
 def decode(line: str) -> Answer:
@@ -149,3 +149,7 @@ def _described(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(map(str, value))
     return list(value) if isinstance(value, Iterable) else f"{type(value).__name__} {value}"
+
+
+_SAID = json.JSONEncoder(default=_described)
+_ENTRY = json.JSONEncoder(default=_tagged, separators=(",", ":"))

@@ -105,6 +105,7 @@ class Migration:
                     "the interrupted %s is finished; '%s' is not counted again from here", *(row.direction, self.target)
                 )
             else:
+                self._session.settle()  # before a target that does not exist
                 yield from self._run(self._plan(tuple(self.heads)), None)
             self._session.settle()
             if self._session.owns_transaction:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def run() -> None:
     """Run the process: what the command `alembic-gate`, `entrypoint.py` and `python -m alembic_gate` do."""
-    code = main()
+    try:
+        code = main()
+    except Terminated as ended:  # while the last line was written
+        code = int(ended.code)
     if "alembic" in sys.modules:
         sys.exit(code)
     # Nothing was loaded that wants to tidy up, and taking the interpreter down would be a seventh of the whole start.

@@ -42,7 +42,6 @@ _COLUMNS = (
     "revision, parents, floor, checksum, direction, state, position, digest, statement, fingerprint, answers, host"
 )
 _OVERWRITE = ", ".join(f"{column} = VALUES({column})" for column in _COLUMNS.split(", ")[1:])
-_ROW = f"({', '.join(['%s'] * 12)}, UTC_TIMESTAMP(6), {{}})"
 _IS_OPEN = "state IN ('running', 'failed')"
 _INSERT_BATCH = 500
 
@@ -139,11 +138,11 @@ class Writer:
     def __init__(self, lock: GateLock, cursor: Any, scripts: Scripts) -> None:
         self._lock, self._cursor, self._scripts = lock, cursor, scripts
         # Qualified, because a revision may say USE.
-        self._table = f"{lock.schema}.`{JOURNAL_TABLE}`"
+        self._table = f"{lock.schema}.`{JOURNAL_TABLE}`".replace("%", "%%")
         self._who = who()
         self._revision: tuple[str, ...] = ()
         # The rows of revisions that are complete and not written yet: several where all but the first send nothing.
-        self.closing: list[tuple[Any, ...]] = []
+        self.closing: list[tuple[str, list[Any]]] = []
         # Whether the row is committed as it was written last, so that an UPDATE of what has changed is enough. Not so
         # after a statement that failed: whether its implicit commit took place is not known.
         self.is_committed = False
@@ -158,7 +157,7 @@ class Writer:
         """Write how far the current transaction has come, and what is about to be sent; answers are `old` + `new`."""
         in_flight = (statement, json.dumps(touched) if statement else None)
         if not self.is_committed:
-            self._write((*self._revision, "running", position, digest, *in_flight, old + new, self._who))
+            self._write(self._row("running", position, digest, *in_flight, old + new))
             return
         self._lock.check_in_transaction(self._cursor)
         self._cursor.execute(
@@ -170,18 +169,26 @@ class Writer:
     def close(self, position: int, digest: str) -> None:
         """Note that the revision is complete; written with the next checkpoint, or by `write_close`."""
         state = "applied" if self._revision[-1] == "upgrade" else "reverted"
-        self.closing.append((*self._revision, state, position, digest, None, None, None, self._who))
+        self.closing.append(self._row(state, position, digest))
 
     def write_close(self) -> None:
         """Write it in the transaction that also moves `alembic_version`."""
         self._write()
 
-    def _write(self, *rows: tuple[Any, ...]) -> None:
-        values = [_ROW.format("UTC_TIMESTAMP(6)")] * len(self.closing) + [_ROW.format("NULL")] * len(rows)
+    def _row(self, state: str, position: int, digest: str, *in_flight: Any) -> tuple[str, list[Any]]:
+        """One row's SQL and parameters; what can hold no quote stands in the SQL, for escaping takes most of the time."""
+        *names, checksum, direction = self._revision
+        known = f"'{checksum}', '{direction}', '{state}', {position:d}, '{digest}'"
+        rest, finished = ("%s, %s, %s", "NULL") if in_flight else ("NULL, NULL, NULL", "UTC_TIMESTAMP(6)")
+        return f"(%s, %s, %s, {known}, {rest}, %s, UTC_TIMESTAMP(6), {finished})", [*names, *in_flight, self._who]
+
+    def _write(self, *rows: tuple[str, list[Any]]) -> None:
+        rows = (*self.closing, *rows)
+        written = ", ".join(sql for sql, _ in rows)
         self._lock.check_in_transaction(self._cursor)
         self._cursor.execute(
-            f"INSERT INTO {self._table} ({_COLUMNS}, started_at, finished_at) VALUES {', '.join(values)}"
+            f"INSERT INTO {self._table} ({_COLUMNS}, started_at, finished_at) VALUES {written}"
             f" ON DUPLICATE KEY UPDATE {_OVERWRITE}, error = NULL, finished_at = VALUES(finished_at)",
-            [value for row in (*self.closing, *rows) for value in row],
+            [value for _, values in rows for value in values],
         )
         self.closing = []

@@ -29,6 +29,7 @@ def upgrade_many(environ: Mapping[str, str], path: str, target: str | None, para
             path = os.pathsep.join(filter(None, [_PACKAGE_PARENT, environ.get("PYTHONPATH")]))
             # One message for all of them: the worst one's, which this process leaves.
             ours = environment_of(database, environ) | {"PYTHONPATH": path, "GATE_TERMINATION_LOG": os.devnull}
+            ours["GATE_LOG_FORMAT"] = "text"  # its last line becomes a part of ours
             words = [sys.executable, "-m", "alembic_gate", "upgrade", *([target] if target else [])]
             if stopping.is_set():
                 return ExitCode.SIGTERM, ""

@@ -79,13 +79,18 @@ def load(config: str) -> Scripts | None:
     manifest = _manifest(config)
     if manifest is None or manifest.listing != _listing(manifest.folder):
         return _read(config)
+    return _load_manifest(_manifest_path(config), manifest)
+
+
+@lru_cache(maxsize=1)
+def _load_manifest(path: str, manifest: _Manifest) -> Scripts:
     scripts = []
-    with open(_manifest_path(config), encoding="utf-8") as file:
+    with open(path, encoding="utf-8") as file:
         next(file)
         for line in file:
             revision, parents, depends_on, floor, checksum, name = line.rstrip("\n").split("\t")
-            path = os.path.join(manifest.folder, name)
-            scripts.append(Script(revision, tuple(parents.split()), tuple(depends_on.split()), floor, checksum, path))
+            script = os.path.join(manifest.folder, name)
+            scripts.append(Script(revision, tuple(parents.split()), tuple(depends_on.split()), floor, checksum, script))
     return Scripts(scripts)
 
 
