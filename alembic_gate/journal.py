@@ -176,7 +176,7 @@ class Writer:
         self._write()
 
     def _row(self, state: str, position: int, digest: str, *in_flight: Any) -> tuple[str, list[Any]]:
-        """One row's SQL and parameters; what can hold no quote stands in the SQL, for escaping takes most of the time."""
+        """One row's SQL and parameters; what can hold no quote stands in the SQL, as escaping takes time."""
         *names, checksum, direction = self._revision
         known = f"'{checksum}', '{direction}', '{state}', {position:d}, '{digest}'"
         rest, finished = ("%s, %s, %s", "NULL") if in_flight else ("NULL, NULL, NULL", "UTC_TIMESTAMP(6)")
