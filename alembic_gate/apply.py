@@ -200,8 +200,7 @@ class Migration:
 
     def _say_committed(self) -> None:
         """Say "applied" only after the commit, which an env.py with a transaction of its own does at its end."""
-        for words, facts in self._unsaid:
-            log.info("%s", words, extra=facts)
+        log.write("".join(log.line("info", "%s", words, extra=facts) for words, facts in self._unsaid))
         self._unsaid.clear()
 
     # -- the connection that env.py opened --------------------------------------------------------------------------

@@ -20,6 +20,7 @@ def run() -> None:
     except Terminated as ended:  # while the last line was written
         code = int(ended.code)
     if "alembic" in sys.modules:
+        gc.freeze()  # the collector's last round would go through all of Alembic and SQLAlchemy
         sys.exit(code)
     # Nothing was loaded that wants to tidy up, and taking the interpreter down would be a seventh of the whole start.
     for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it is closed

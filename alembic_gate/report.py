@@ -35,24 +35,34 @@ class Log:
     def error(self, message: str, *arguments: object, extra: "dict[str, Any] | None" = None) -> None:
         self.say("error", message, *arguments, extra=extra)
 
-    def say(
+    def say(self, level: str, message: str, *arguments: object, **more: "Any") -> None:
+        """Write one line."""
+        self.write(self.line(level, message, *arguments, **more))
+
+    def write(self, lines: str) -> None:
+        with suppress(OSError, AttributeError):  # that nobody listens, or no more, is no reason to stop
+            sys.stderr.write(lines)
+
+    def line(
         self,
         level: str,
         message: str,
         *arguments: object,
         extra: "dict[str, Any] | None" = None,
         error: BaseException | None = None,
-    ) -> None:
-        """Write one line, and the error's traceback: in JSON within it, in text below it."""
+    ) -> str:
+        """One line with its line feed, and the error's traceback: in JSON within it, in text below it.
+
+        Empty below the level of the setting.
+        """
         if LEVELS.index(level) < LEVELS.index(self.level):
-            return
+            return ""
         words, traceback = message % arguments if arguments else message, _traceback(error) if error else ""
         if self.form == "json":
             line = _json(level, words, (extra or {}) | ({"exc_info": traceback} if traceback else {}))
         else:
             line = f"{level:7} {words}" + (f"\n{traceback}" if traceback else "")
-        with suppress(OSError, AttributeError):  # that nobody listens, or no more, is no reason to stop
-            sys.stderr.write(f"{line}\n")
+        return f"{line}\n"
 
 
 log = Log()
