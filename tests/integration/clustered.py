@@ -1,7 +1,10 @@
 """What the tests of a cluster have in common: revisions whose rows tell what happened, what each node has."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from tests.integration.scenes import until
+from tests.support.leased import Balancer, Striker
 from tests.support.projects import revision_source, write_project
 
 JOURNAL = "`alembic_gate_revision`"
@@ -68,9 +71,10 @@ def history_of(folder, *bodies):
     return write_project(folder, [revision_source(f"r{i}", f"r{i - 1}" if i > 1 else None, body) for i, body in named])
 
 
-def outcome(database, nodes):
+def outcome(database, cluster):
     """What the database holds, after checking that no node sees it differently, and the states in the journal."""
-    first, *others = (database.seen_from(node).schema() for node in nodes)
+    cluster.wait_until_alike()
+    first, *others = (database.seen_from(node).schema() for node in cluster.nodes)
     assert others == [first, first]
     return first["rows"], database.query("SELECT revision, state FROM alembic_gate_revision ORDER BY revision")
 
@@ -87,3 +91,67 @@ def stopped_applying(node):
 def is_working_for(node, user):
     """Tell whether the node has a statement of that account in hand."""
     return any(row[1] == user and row[4] == "Query" for row in node.query("SHOW PROCESSLIST"))
+
+
+# -- what holds on every cluster, whatever it is made of --------------------------------------------------------------
+
+
+def database_on(cluster):
+    """Create a database, and return it once every node has it."""
+    fresh = cluster.nodes[0].create_database()
+    cluster.wait_until_alike()
+    return fresh
+
+
+def assert_many_jobs_apply_each_revision_once(cluster, start, history, jobs, rounds):
+    """Start jobs over all nodes at once, again and again."""
+    for _ in range(rounds):
+        database = database_on(cluster)
+        started = [start(database, cluster.nodes[i % 3], history) for i in range(jobs)]
+        ended = [job.wait() for job in started]
+        assert [job.code for job in ended] == [0] * jobs, [job.said for job in ended]
+        assert outcome(database, cluster) == (ROWS, APPLIED)
+        assert sum(job.said.count("applied 'r2'") for job in ended) == 1
+        database.drop()
+
+
+def assert_a_frozen_job_does_nothing_more(cluster, start, history, places, successor_on, at_once):
+    """Freeze a job on the first node after each of these answers, and thaw it when another job has taken over."""
+
+    def freeze_after(place):
+        first, database = cluster.nodes[0], database_on(cluster)
+        with Striker(first, FROZEN_AFTER[place]) as proxy:
+            frozen = start(database, first, history, port=proxy.port)
+            proxy.wait_until_struck(frozen)
+            successor = start(database, cluster.nodes[successor_on], history).wait()
+            frozen.thaw()
+            ended = frozen.wait()
+        found = outcome(database, cluster)
+        database.drop()
+        return {"successor": successor.code, "frozen": ended.code, "found": found}, successor.said + ended.said
+
+    with ThreadPoolExecutor(at_once) as pool:
+        results = dict(zip(places, pool.map(freeze_after, places), strict=True))
+    expected = {"successor": 0, "frozen": 13, "found": (ROWS, APPLIED)}
+    wrong = {place: result for place, result in results.items() if result[0] != expected}
+    assert not wrong
+
+
+def assert_a_node_that_lags_is_waited_for(cluster, database, start, folder):
+    """Lead env.py to a node that does not have yet what the look and the lock have seen on another."""
+    first, _, third = cluster.nodes
+    older = history_of(folder / "older", FIRST, REPEATABLE)
+    newer = history_of(folder / "newer", FIRST, REPEATABLE, NEWEST)
+    assert start(database, first, history_of(folder / "oldest", FIRST)).wait().code == 0
+    cluster.wait_until_alike()
+    with stopped_applying(third) as go_on:
+        assert start(database, first, older).wait().code == 0
+        assert database.seen_from(third).query("SELECT n FROM counter") == ((0,),), "the third node does not lag"
+        with Balancer([first, first, third]) as balancer:
+            late = start(database, first, newer, port=balancer.port)
+            until(lambda: not late.runs() or is_working_for(third, database.user))
+            go_on()
+            ended = late.wait()
+    assert ended.code == 0, ended.said
+    assert "applying 1 of 1: 'r3'" in ended.said
+    assert outcome(database, cluster)[0]["counter"] == [("times", 1)]

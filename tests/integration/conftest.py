@@ -11,6 +11,9 @@ from tests.support import leased, machine
 from tests.support.database import Database
 from tests.support.servers import Kind, Server, software
 
+# So that what is asserted there is shown as in a test.
+pytest.register_assert_rewrite("tests.integration.clustered")
+
 NewProject = Callable[..., Project]
 
 

@@ -29,15 +29,6 @@ def tenants(servers_of_this_run: Callable[[Kind], Server]) -> Iterator[list[Data
         tenant.drop()
 
 
-def settings_of(account: Database) -> dict[str, str]:
-    return {
-        "MYSQL_HOST": account.server.host,
-        "MYSQL_PORT": str(account.server.port),
-        "MYSQL_USER": account.user,
-        "MYSQL_PASSWORD": account.password,
-    }
-
-
 def is_at_head(tenant: Database) -> bool:
     return (
         bool(tenant.query("SHOW TABLES LIKE 'alembic_version'"))
@@ -55,7 +46,7 @@ def test_two_hundred_tenants_in_two_shares_and_one_that_fails_does_not_stop_the_
     listed.write_text("\n".join(["# tenants", "", *names[:50], "no_such_database", *names[50:]]) + "\n")
     message = tmp_path / "termination-log"
     message.touch()
-    env = settings_of(tenants[0]) | {"JOB_COMPLETIONS": "2", "GATE_WAIT_TIMEOUT_SECONDS": "20"}
+    env = tenants[0].parts() | {"JOB_COMPLETIONS": "2", "GATE_WAIT_TIMEOUT_SECONDS": "20"}
     env["GATE_TERMINATION_LOG"] = str(message)
     words = ("upgrade", "--databases", str(listed), "--parallel", str(PARALLEL))
 

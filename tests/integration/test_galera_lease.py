@@ -1,7 +1,6 @@
 """On a Galera cluster one job works at a time, and each revision happens once (I2, I3): against three real nodes."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from signal import SIGCONT, SIGKILL
 
@@ -11,19 +10,18 @@ from tests.integration.clustered import (
     APPLIED,
     FIRST,
     FROZEN_AFTER,
-    NEWEST,
-    REPEATABLE,
     ROWS,
     SECOND,
     THIRD,
+    assert_a_frozen_job_does_nothing_more,
+    assert_a_node_that_lags_is_waited_for,
+    assert_many_jobs_apply_each_revision_once,
     history_of,
-    is_working_for,
     outcome,
-    stopped_applying,
 )
 from tests.integration.scenes import until
 from tests.support.gate import run_gate
-from tests.support.leased import Balancer, Striker
+from tests.support.leased import Striker
 from tests.support.proxy import Moment
 
 pytestmark = pytest.mark.I2
@@ -76,24 +74,16 @@ def test_the_lease_is_chosen_by_itself_on_a_cluster(database, history):
 
 @pytest.mark.parametrize("successor_on", [1, 0], ids=["other-node", "same-node"])
 def test_a_frozen_job_does_nothing_more_when_another_took_over(successor_on, galera, start, history):
-    def freeze_after(place):
-        first, successor_node = galera.nodes[0], galera.nodes[successor_on]
-        database = first.create_database()
-        with Striker(first, FROZEN_AFTER[place]) as proxy:
-            frozen = start(database, first, history, port=proxy.port)
-            proxy.wait_until_struck(frozen)
-            successor = start(database, successor_node, history).wait()
-            frozen.thaw()
-            ended = frozen.wait()
-        found = outcome(database, galera.nodes)
-        database.drop()
-        return {"successor": successor.code, "frozen": ended.code, "found": found}, successor.said + ended.said
+    assert_a_frozen_job_does_nothing_more(galera, start, history, FROZEN_AFTER, successor_on, AT_ONCE)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        results = dict(zip(FROZEN_AFTER, pool.map(freeze_after, FROZEN_AFTER), strict=True))
-    expected = {"successor": 0, "frozen": 13, "found": (ROWS, APPLIED)}
-    wrong = {place: result for place, result in results.items() if result[0] != expected}
-    assert not wrong
+
+def test_six_jobs_at_once_over_all_nodes_apply_each_revision_once(galera, start, history):
+    assert_many_jobs_apply_each_revision_once(galera, start, history, JOBS, ROUNDS)
+
+
+@pytest.mark.I3
+def test_behind_a_load_balancer_a_node_that_lags_is_waited_for(galera, database, start, tmp_path):
+    assert_a_node_that_lags_is_waited_for(galera, database, start, tmp_path)
 
 
 def test_a_job_killed_on_one_node_is_finished_by_the_next_on_another(galera, database, start, history):
@@ -104,18 +94,7 @@ def test_a_job_killed_on_one_node_is_finished_by_the_next_on_another(galera, dat
     successor = start(database, second, history).wait()
     assert successor.code == 0, successor.said
     assert "applying 1 of 1: 'r2' (), interrupted after 4 committed statements" in successor.said
-    assert outcome(database, galera.nodes) == (ROWS, APPLIED)
-
-
-def test_six_jobs_at_once_over_all_nodes_apply_each_revision_once(galera, start, history):
-    for _ in range(ROUNDS):
-        database = galera.nodes[0].create_database()
-        jobs = [start(database, galera.nodes[i % 3], history) for i in range(JOBS)]
-        ended = [job.wait() for job in jobs]
-        assert [job.code for job in ended] == [0] * JOBS, [job.said for job in ended]
-        assert outcome(database, galera.nodes) == (ROWS, APPLIED)
-        assert sum(job.said.count("applied 'r2'") for job in ended) == 1
-        database.drop()
+    assert outcome(database, galera) == (ROWS, APPLIED)
 
 
 def test_a_job_on_a_node_that_is_cut_off_ends_and_the_majority_finishes(galera, database, start, tmp_path):
@@ -134,7 +113,7 @@ def test_a_job_on_a_node_that_is_cut_off_ends_and_the_majority_finishes(galera, 
     assert also_ended.code in {10, 12, 13}, also_ended.said
     assert successor.code == 0, successor.said
     assert "interrupted after" in successor.said
-    (rows, states), told = outcome(database, galera.nodes), sum(range(60))
+    (rows, states), told = outcome(database, galera), sum(range(60))
     assert rows["counter"] == [("times", told)]
     assert states == APPLIED[:2]
 
@@ -150,28 +129,7 @@ def test_a_long_alter_keeps_its_lease_and_those_who_wait_keep_waiting(galera, da
         ended = [job.wait() for job in (holder, *waiting)]
     assert [job.code for job in ended] == [0, 0, 0], [job.said for job in ended]
     assert float(re.search(r"applied 'r3' in ([\d.]+) s", ended[0].said)[1]) > 2, "the ALTER was no longer than a lease"
-    assert outcome(database, galera.nodes)[0]["counter"] == [("times", 3)]
-
-
-@pytest.mark.I3
-def test_behind_a_load_balancer_a_node_that_lags_is_waited_for(galera, database, start, tmp_path):
-    first, _, third = galera.nodes
-    older = history_of(tmp_path / "older", FIRST, REPEATABLE)
-    newer = history_of(tmp_path / "newer", FIRST, REPEATABLE, NEWEST)
-    assert start(database, first, history_of(tmp_path / "oldest", FIRST)).wait().code == 0
-    outcome(database, galera.nodes)  # has arrived everywhere
-    with stopped_applying(third) as go_on:
-        assert start(database, first, older).wait().code == 0
-        assert database.seen_from(third).query("SELECT n FROM counter") == ((0,),), "the third node does not lag"
-        # The look and the lock see the second revision; env.py is led to the node that does not have it yet.
-        with Balancer([first, first, third]) as balancer:
-            late = start(database, first, newer, port=balancer.port)
-            until(lambda: not late.runs() or is_working_for(third, database.user))
-            go_on()
-            ended = late.wait()
-    assert ended.code == 0, ended.said
-    assert "applying 1 of 1: 'r3'" in ended.said
-    assert outcome(database, galera.nodes)[0]["counter"] == [("times", 1)]
+    assert outcome(database, galera)[0]["counter"] == [("times", 3)]
 
 
 def columns(database, node, table):

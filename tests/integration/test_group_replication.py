@@ -14,19 +14,20 @@ from tests.integration.clustered import (
     APPLIED,
     FIRST,
     FROZEN_AFTER,
-    NEWEST,
-    REPEATABLE,
     ROWS,
     SECOND,
     THIRD,
+    assert_a_frozen_job_does_nothing_more,
+    assert_a_node_that_lags_is_waited_for,
+    assert_many_jobs_apply_each_revision_once,
+    database_on,
     history_of,
     is_working_for,
     outcome,
-    stopped_applying,
 )
 from tests.integration.scenes import until
 from tests.support.gate import run_gate
-from tests.support.leased import Balancer, Striker
+from tests.support.leased import Striker
 from tests.support.proxy import Moment
 
 pytestmark = pytest.mark.I2
@@ -59,8 +60,7 @@ def history(tmp_path_factory):
 @pytest.fixture
 def database(group):
     """A fresh database of the group, on all of its nodes."""
-    fresh = group.nodes[0].create_database()
-    group.wait_until_alike()
+    fresh = database_on(group)
     yield fresh
     fresh.drop()
 
@@ -80,12 +80,6 @@ def holds_the_lease(job, database):
     return owner and owner[0][0].endswith(f"pid {job.pid}")
 
 
-def found_everywhere(database, group):
-    """What every node has, once each has caught up with the others."""
-    group.wait_until_alike()
-    return outcome(database, group.nodes)
-
-
 def test_the_lease_is_chosen_by_itself_in_a_group(database, history):
     ended = run_gate(env={**database.env(), "ALEMBIC_CONFIG": str(history), "GATE_LOG_LEVEL": "debug"})
     assert ended.returncode == 0, ended.stderr
@@ -94,37 +88,16 @@ def test_the_lease_is_chosen_by_itself_in_a_group(database, history):
 
 
 def test_six_jobs_at_once_over_all_nodes_apply_each_revision_once(group, start, history):
-    for _ in range(ROUNDS):
-        database = group.nodes[0].create_database()
-        group.wait_until_alike()
-        jobs = [start(database, group.nodes[i % 3], history) for i in range(JOBS)]
-        ended = [job.wait() for job in jobs]
-        assert [job.code for job in ended] == [0] * JOBS, [job.said for job in ended]
-        assert found_everywhere(database, group) == (ROWS, APPLIED)
-        assert sum(job.said.count("applied 'r2'") for job in ended) == 1
-        database.drop()
+    assert_many_jobs_apply_each_revision_once(group, start, history, JOBS, ROUNDS)
 
 
 def test_a_frozen_job_does_nothing_more_when_another_took_over(group, start, history):
-    def freeze_after(place):
-        first, second, _ = group.nodes
-        database = first.create_database()
-        group.wait_until_alike()
-        with Striker(first, FROZEN_AFTER[place]) as proxy:
-            frozen = start(database, first, history, port=proxy.port)
-            proxy.wait_until_struck(frozen)
-            successor = start(database, second, history).wait()
-            frozen.thaw()
-            ended = frozen.wait()
-        found = found_everywhere(database, group)
-        database.drop()
-        return {"successor": successor.code, "frozen": ended.code, "found": found}, successor.said + ended.said
+    assert_a_frozen_job_does_nothing_more(group, start, history, PLACES, 1, AT_ONCE)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        results = dict(zip(PLACES, pool.map(freeze_after, PLACES), strict=True))
-    expected = {"successor": 0, "frozen": 13, "found": (ROWS, APPLIED)}
-    wrong = {place: result for place, result in results.items() if result[0] != expected}
-    assert not wrong
+
+@pytest.mark.I3
+def test_behind_a_load_balancer_a_node_that_lags_is_waited_for(group, database, start, tmp_path):
+    assert_a_node_that_lags_is_waited_for(group, database, start, tmp_path)
 
 
 @pytest.mark.I3
@@ -142,7 +115,7 @@ def test_the_alter_of_a_killed_job_is_waited_for(successor_on, group, database, 
     ended = successor.wait()
     assert ended.code == 0, ended.said
     assert "statement 2 of 'r3' was done" in ended.said
-    assert found_everywhere(database, group)[0]["counter"] == [("times", 3)]
+    assert outcome(database, group)[0]["counter"] == [("times", 3)]
 
 
 def test_a_job_whose_connection_broke_leaves_word_where_its_statement_runs(group, database):
@@ -184,7 +157,7 @@ def test_a_node_that_died_with_its_job_is_waited_for(group, database, start, his
     group.rejoin(first)
     ended = successor.wait()
     assert ended.code == 0, ended.said
-    assert found_everywhere(database, group) == (ROWS, APPLIED)
+    assert outcome(database, group) == (ROWS, APPLIED)
 
 
 def test_a_node_that_cannot_be_asked_keeps_others_out_until_a_person_says_otherwise(group, database):
@@ -199,24 +172,3 @@ def test_a_node_that_cannot_be_asked_keeps_others_out_until_a_person_says_otherw
     elsewhere.query("UPDATE alembic_gate_lease SET node = '' WHERE part = 'holder'")
     with lock.acquire(hurried):
         pass
-
-
-@pytest.mark.I3
-def test_behind_a_load_balancer_a_node_that_lags_is_waited_for(group, database, start, tmp_path):
-    first, _, third = group.nodes
-    older = history_of(tmp_path / "older", FIRST, REPEATABLE)
-    newer = history_of(tmp_path / "newer", FIRST, REPEATABLE, NEWEST)
-    assert start(database, first, history_of(tmp_path / "oldest", FIRST)).wait().code == 0
-    group.wait_until_alike()
-    with stopped_applying(third) as go_on:
-        assert start(database, first, older).wait().code == 0
-        assert database.seen_from(third).query("SELECT n FROM counter") == ((0,),), "the third node does not lag"
-        # The look and the lock see the second revision; env.py is led to the node that does not have it yet.
-        with Balancer([first, first, third]) as balancer:
-            late = start(database, first, newer, port=balancer.port)
-            until(lambda: not late.runs() or is_working_for(third, database.user))
-            go_on()
-            ended = late.wait()
-    assert ended.code == 0, ended.said
-    assert "applying 1 of 1: 'r3'" in ended.said
-    assert found_everywhere(database, group)[0]["counter"] == [("times", 1)]

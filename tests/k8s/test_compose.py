@@ -1,16 +1,13 @@
 """compose.yaml, run for real by Docker Compose: up from nothing, up again, and a migration that fails."""
 
-import json
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
 import yaml
 
 from alembic_gate.exits import ExitCode
+from tests.k8s.scenes import wait_until_ready
 from tests.support.compose import Project, mysql_service, project, published
 from tests.support.gate import ROOT
 from tests.support.machine import ensure_compose, require
@@ -47,22 +44,13 @@ def failing_demonstration(node_images: dict[str, str], failing_image: str, port:
         yield running
 
 
-def ask_until_ready(demonstration: Project, port: int) -> Any:
-    deadline = time.monotonic() + READY_SECONDS
-    while True:
-        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as response:
-            return json.load(response)
-        assert time.monotonic() < deadline, f"not ready within {READY_SECONDS} s: {demonstration.log('app')}"
-        time.sleep(0.1)
-
-
 def test_up_shows_the_gate_work_from_nothing_and_again_with_nothing_to_do(demonstration: Project, port: int) -> None:
     first = demonstration.up()
 
     assert first.returncode == 0, first.stderr + demonstration.log("migrate")
     services = demonstration.services()
     assert (services["migrate"]["State"], services["migrate"]["ExitCode"]) == ("exited", 0)
-    assert ask_until_ready(demonstration, port) == {"ready": True}
+    assert wait_until_ready(port, lambda: demonstration.log("app"), READY_SECONDS) == {"ready": True}
     # No health check: it is the gate that has waited for the server.
     assert "waiting for" in demonstration.log("migrate")
     assert demonstration.log("migrate").count("applied '") == 1

@@ -23,7 +23,7 @@ from tests.k8s.conftest import GATE
 from tests.k8s.empty_cluster import empty_cluster
 from tests.k8s.kubelet import PodOnNode, kubelet
 from tests.k8s.restricted import violations
-from tests.k8s.scenes import parts_of, pod_of, wait_until_ready
+from tests.k8s.scenes import pod_of, wait_until_ready
 from tests.support.database import Database
 from tests.support.documentation import HERE_DOCUMENT, commands, page
 from tests.support.gate import ROOT
@@ -183,7 +183,7 @@ def test_helm_waits_longer_than_the_job_and_its_pod_may_take(calls: list[Call], 
 @pytest.fixture
 def secrets(calls: list[Call], database: Database) -> dict[str, dict[str, str]]:
     """The block's Secret, with only the values edited."""
-    values = parts_of(database)
+    values = database.parts()
     assert values_of_the_secret(calls).keys() == values.keys()
     return {the(calls, "kubectl", "create", "secret").words[4]: values}
 
@@ -209,7 +209,7 @@ def test_release_of_the_block_upgrades_and_then_starts_the_application(
 
         pod = node.start(pod_of(release, "Deployment"), secrets=secrets, environment={"PORT": str(port)})
         assert pod.wait_for_exit() == 0, pod.log("gate")
-        assert wait_until_ready(port, pod) == {"ready": True}
+        assert wait_until_ready(port, lambda: pod.log("app")) == {"ready": True}
 
         (test,) = (spec for name, spec in pod_specs(release) if name.startswith("Pod/"))
         asked = node.start(test, secrets=secrets)

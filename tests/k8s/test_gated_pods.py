@@ -56,7 +56,7 @@ def test_pods_that_wait_start_the_application_when_the_job_has_ended(
 
     assert job.wait_for_exit() == 0, job.log("gate")
     assert waiting.wait_for_exit() == 0, waiting.log("gate")
-    assert wait_until_ready(port, waiting) == {"ready": True}
+    assert wait_until_ready(port, lambda: waiting.log("app")) == {"ready": True}
     assert str(job.state("gate")["FinishedAt"]) < str(waiting.state("app")["StartedAt"])
 
 
@@ -98,7 +98,7 @@ def test_application_waits_for_a_slow_database(node: Kubelet, server_kind: Kind,
     server.start()
 
     assert pod.wait_for_exit() == 0, pod.log("gate")
-    assert wait_until_ready(port, pod) == {"ready": True}
+    assert wait_until_ready(port, lambda: pod.log("app")) == {"ready": True}
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,14 @@
 """The shipped Deployment, run by podman from its very manifest: the application starts only behind exit 0."""
 
-import json
-import time
-import urllib.request
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.k8s.scenes import wait_until_ready
 from tests.support import containers
-from tests.support.containers import ROOT, RUN_NAME, PlayedPod, play_kube
+from tests.support.containers import ROOT, RUN_NAME, play_kube
 from tests.support.database import Database
 from tests.support.ports import free_port
 
@@ -61,24 +58,13 @@ def _load(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def wait_until_ready(port: int, pod: PlayedPod) -> dict[str, Any]:
-    """Return what the readiness endpoint says once it answers with 200."""
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as response:
-            answer: dict[str, Any] = json.load(response)
-            return answer
-        time.sleep(0.1)
-    raise AssertionError(f"not ready within {READY_SECONDS} s:\n{pod.logs('app')}")
-
-
 def test_application_starts_once_the_gate_has_ended_with_0(app_image: str, database: Database) -> None:
     port = free_port()
 
     with play_kube(*shipped(database, containers.gate_image(), app_image, port)) as (process, pods):
         assert process.returncode == 0, process.stderr
         (pod,) = pods
-        ready = wait_until_ready(port, pod)
+        ready = wait_until_ready(port, lambda: pod.logs("app"), READY_SECONDS)
         states = pod.containers()
 
     assert ready == {"ready": True}

@@ -62,6 +62,16 @@ class Database:
         """Return the environment that points a job to this database."""
         return {"DATABASE_URL": self.url}
 
+    def parts(self) -> dict[str, str]:
+        """Return the same as one variable for each part, as a Secret has it."""
+        return {
+            "MYSQL_HOST": self.server.host,
+            "MYSQL_PORT": str(self.server.port),
+            "MYSQL_DATABASE": self.name,
+            "MYSQL_USER": self.user,
+            "MYSQL_PASSWORD": self.password,
+        }
+
     def connect(self, **settings: Any) -> "pymysql.Connection[Any]":
         """Connect as the database's own user."""
         account: dict[str, Any] = {"user": self.user, "password": self.password, "database": self.name}

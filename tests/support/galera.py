@@ -1,16 +1,13 @@
 """Starts a real Galera cluster of three nodes on loopback, cuts a node off and heals it."""
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.support import machine
 from tests.support.ports import free_port
-from tests.support.servers import POLL_SECONDS, Server, ServerFailed, Software
+from tests.support.servers import Server, Software, wait_until_settled
 
 NODES = 3
-SETTLED_SECONDS = 60  # Galera itself suspects a silent node after 5 s and gives it up after 15
 
 
 class GaleraCluster:
@@ -41,9 +38,13 @@ class GaleraCluster:
         """Let the network around `node` fail; return when it refuses work and the others have closed ranks."""
         node.query("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'")
         others = [other for other in self.nodes if other is not node]
-        self._wait(lambda: status(node, "wsrep_ready") == "OFF", "the node that was cut off still takes work")
+        wait_until_settled(
+            lambda: status(node, "wsrep_ready") == "OFF", lambda: "the node that was cut off still takes work"
+        )
         expected = {str(len(others))}
-        self._wait(lambda: {status(other, "wsrep_cluster_size") for other in others} == expected, "no new quorum")
+        wait_until_settled(
+            lambda: {status(other, "wsrep_cluster_size") for other in others} == expected, lambda: "no new quorum"
+        )
 
     def heal(self, node: Server) -> None:
         """Undo `cut_off`; return when the node has caught up."""
@@ -52,14 +53,21 @@ class GaleraCluster:
 
     def wait_until_synced(self, node: Server) -> None:
         """Return once the node takes work and has everything that the others have; raises ServerFailed."""
-        self._wait(
+        wait_until_settled(
             lambda: (
                 status(node, "wsrep_ready") == "ON"
                 and status(node, "wsrep_local_state_comment") == "Synced"
                 and status(node, "wsrep_cluster_status") == "Primary"
             ),
-            f"{node!r} does not join:\n{node.log_end()}",
+            lambda: f"{node!r} does not join:\n{node.log_end()}",
         )
+
+    def wait_until_alike(self) -> None:
+        """Return once every node has what was committed on any of them by now."""
+        for node in self.nodes:
+            with node.admin() as connection, connection.cursor() as cursor:
+                cursor.execute("SET SESSION wsrep_sync_wait = 15")
+                cursor.execute("SELECT 1 FROM mysql.user LIMIT 1")
 
     def _start(self, node: Server, members: str) -> None:
         transfers = {"PATH": f"{Path(__file__).parent}:{os.environ['PATH']}"}  # where wsrep_sst_copy is
@@ -79,13 +87,6 @@ class GaleraCluster:
             "--binlog-format=ROW",
             "--innodb-autoinc-lock-mode=2",
         ]
-
-    def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
-        deadline = time.monotonic() + SETTLED_SECONDS
-        while not condition():
-            if time.monotonic() > deadline:
-                raise ServerFailed(f"after {SETTLED_SECONDS} s: {otherwise}")
-            time.sleep(POLL_SECONDS)
 
 
 def status(node: Server, name: str) -> str:

@@ -1,13 +1,9 @@
 """Starts a real multi-primary replication group of three MySQL servers on loopback."""
 
-import time
-from collections.abc import Callable
-
 from tests.support.ports import free_port
-from tests.support.servers import POLL_SECONDS, Server, ServerFailed, software
+from tests.support.servers import SETTLED_SECONDS, Server, ServerFailed, software, wait_until_settled
 
 NODES = 3
-SETTLED_SECONDS = 60
 GROUP = "5d8a3c1e-7f42-4b0d-9c66-2a1b7e90d4f3"
 MEMBERS = "performance_schema.replication_group_members"
 ACCOUNT = "replication"
@@ -46,7 +42,7 @@ class ReplicationGroup:
         node.start([f"--report-port={node.port}"])
         other = next(other for other in self.nodes if other is not node)
         known = f"SELECT COUNT(*) FROM {MEMBERS} WHERE member_port = {node.port}"
-        self._wait(lambda: other.query(known) == ((0,),), f"{node!r} is not given up")
+        wait_until_settled(lambda: other.query(known) == ((0,),), lambda: f"{node!r} is not given up")
         self._join(node)
 
     def stop(self) -> None:
@@ -64,14 +60,8 @@ class ReplicationGroup:
     def _join(self, node: Server) -> None:
         node.query("START GROUP_REPLICATION")
         state = f"SELECT member_state FROM {MEMBERS} WHERE member_id = @@server_uuid"
-        self._wait(lambda: node.query(state) == (("ONLINE",),), f"{node!r} does not join:\n{node.log_end()}")
-
-    def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
-        deadline = time.monotonic() + SETTLED_SECONDS
-        while not condition():
-            if time.monotonic() > deadline:
-                raise ServerFailed(f"after {SETTLED_SECONDS} s: {otherwise}")
-            time.sleep(POLL_SECONDS)
+        joined = (("ONLINE",),)
+        wait_until_settled(lambda: node.query(state) == joined, lambda: f"{node!r} does not join:\n{node.log_end()}")
 
     def _options(self, number: int) -> list[str]:
         folder = software("mysql").root / "usr/lib/mysql/plugin"

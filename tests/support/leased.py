@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.support.database import Database
 from tests.support.gate import KEPT, ROOT
+from tests.support.ports import clients_of
 from tests.support.proxy import Moment, Packet, Proxy, Strike
 from tests.support.servers import POLL_SECONDS, Server
 
@@ -134,11 +135,7 @@ class Balancer:
             end.close()
 
     def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in clients_of(self._listener):
             node = self._nodes.pop(0) if len(self._nodes) > 1 else self._nodes[0]
             server = socket.create_connection((node.host, node.port))
             self._sockets += [client, server]

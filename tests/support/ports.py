@@ -1,7 +1,8 @@
-"""Hands out TCP ports that nobody else on this machine takes while the run lasts."""
+"""Hands out TCP ports that nobody else on this machine takes while the run lasts, and those who connect to one."""
 
 import random
 import socket
+from collections.abc import Iterator
 
 # Below what Linux gives to outgoing connections, so that none of those can land on a server's port between two starts.
 FIRST, LAST = 20_000, 32_000
@@ -15,6 +16,16 @@ def free_port() -> int:
         port = random.randrange(FIRST, LAST)
         if _is_free(port) and _reserve(port):
             return port
+
+
+def clients_of(listener: socket.socket) -> Iterator[socket.socket]:
+    """Yield each connection, until the listener is shut down."""
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        yield client
 
 
 def _is_free(port: int) -> bool:

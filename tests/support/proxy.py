@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from signal import SIGKILL, Signals
 
+from tests.support.ports import clients_of
+
 COM_QUERY = 0x03
 CLIENT_COMPRESS = 0x0020
 CLIENT_SSL = 0x0800
@@ -190,11 +192,7 @@ class Proxy:
         self._aimed.set()
 
     def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in clients_of(self._listener):
             try:
                 server = socket.create_connection(self._server, timeout=10)
             except OSError:  # the server is down: the job sees its connection end at once

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ KINDS: tuple[Kind, ...] = ("mysql", "mariadb")
 
 READY_SECONDS = 90  # a server takes one or two; a loaded machine, or recovery after a kill, may take many more
 STOP_SECONDS = 60
+SETTLED_SECONDS = 60  # Galera suspects a silent node after 5 s and gives it up after 15
 POLL_SECONDS = 0.02
 ROOM_IN_MEMORY = 4 * 1024**3  # below that much free, data folders go to disk
 LOG_LINES = 25
@@ -255,6 +256,15 @@ class Server:
         self._process.wait(timeout_seconds)
         cleanup.has_ended(self._process.pid)
         self._process = None
+
+
+def wait_until_settled(condition: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+    """Return once a cluster is as it should be; raises ServerFailed with what `otherwise` says then."""
+    deadline = time.monotonic() + SETTLED_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise ServerFailed(f"after {SETTLED_SECONDS} s: {otherwise()}")
+        time.sleep(POLL_SECONDS)
 
 
 def _make_folder(*, in_memory: bool) -> Path:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.support.database import Database
+from tests.support.ports import clients_of
 
 Side = Literal["client", "server"]
 CHUNK = 64 * 1024
@@ -65,11 +66,7 @@ class Wire:
         return database.seen_from(server)
 
     def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in clients_of(self._listener):
             conversation = Conversation()
             self.conversations.append(conversation)
             server = socket.create_connection(self._server)
