@@ -160,7 +160,7 @@ class Migration:
             if self._session.writer.closing:
                 self._unsaid.append((said, facts))  # not before "applied" of the one before
             else:
-                log.info("%s", said, extra=facts)
+                log.info(said, extra=facts)
             durable = DurableRevision(self._session, script, direction, row)
             step.migration_fn = self._recorded(step.migration_fn, durable)
             if self._session.owns_transaction:  # the one before may have ended it
@@ -182,7 +182,7 @@ class Migration:
             except GateStop:
                 raise
             except (Exception, SystemExit):
-                durable.session.settle()  # the revision before is complete all the same
+                self._session.settle()  # the revision before is complete all the same
                 raise
             durable.assert_complete()
             # What Alembic itself says from here to the commit is not the revision's.
@@ -200,7 +200,7 @@ class Migration:
 
     def _say_committed(self) -> None:
         """Say "applied" only after the commit, which an env.py with a transaction of its own does at its end."""
-        log.write("".join(log.line("info", "%s", words, extra=facts) for words, facts in self._unsaid))
+        log.write("".join(log.line("info", words, extra=facts) for words, facts in self._unsaid))
         self._unsaid.clear()
 
     # -- the connection that env.py opened --------------------------------------------------------------------------

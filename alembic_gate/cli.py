@@ -75,7 +75,7 @@ def _refusal_of_the_server(error: BaseException) -> GateStop | None:
 
 def _end(code: ExitCode, words: str, termination_log: str) -> int:
     words = f"{words} [exit {code:d}, {code.name.lower().replace('_', ' ')}]"
-    report.log.error("%s", words, extra={"exit_code": int(code)})
+    report.log.error(words, extra={"exit_code": int(code)})
     report.leave_termination_message(termination_log, words)
     return int(code)
 
@@ -130,7 +130,7 @@ def _manifest() -> int:
     config = os.environ.get("ALEMBIC_CONFIG") or "alembic.ini"
     path = project.write_manifest(config)
     said = f"wrote '{path}'" if path else f"no manifest: only Alembic itself can read the scripts of '{config}'"
-    report.log.info("%s", said)
+    report.log.info(said)
     return ExitCode.AT_TARGET
 
 

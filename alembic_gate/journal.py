@@ -137,8 +137,7 @@ class Writer:
 
     def __init__(self, lock: GateLock, cursor: Any, scripts: Scripts) -> None:
         self._lock, self._cursor, self._scripts = lock, cursor, scripts
-        # Qualified, because a revision may say USE.
-        self._table = f"{lock.schema}.`{JOURNAL_TABLE}`".replace("%", "%%")
+        self._table = lock.table(JOURNAL_TABLE)
         self._who = who()
         self._revision: tuple[str, ...] = ()
         # The rows of revisions that are complete and not written yet: several where all but the first send nothing.

@@ -35,7 +35,6 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS `{LEASE_TABLE}` (
     node VARCHAR(270) NOT NULL DEFAULT '' COMMENT 'where a DDL of a job may still run, on Group Replication; else empty'
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='alembic-gate: whose turn it is, on a cluster'"""
 
-
 # A server under the name that the other members of a group reach it by.
 _NODE = "CONCAT(COALESCE(NULLIF(@@report_host, ''), @@hostname), ':', @@report_port)"
 _IN_GROUP = "SHOW GLOBAL VARIABLES WHERE Variable_name = 'group_replication_group_name' AND Value <> ''"
@@ -52,7 +51,6 @@ class LeaseLock(GateLock):
         super().__init__(settings, connection)
         self.token = secrets.token_hex(16)
         self._seen: tuple[tuple[str, Any], float] = ("", None), 0.0
-        self._table = f"{self.schema}.`{LEASE_TABLE}`"
         self._elsewhere = ""
         self._node = _NODE if self.rows(_IN_GROUP) else "''"
         self._until = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_SECONDS} SECOND"
@@ -76,7 +74,7 @@ class LeaseLock(GateLock):
 
     def _heartbeat(self, suffix: str = "") -> tuple[str, Any, int]:
         columns = "token, expires, expires < UTC_TIMESTAMP(6)"
-        rows = self.rows(f"SELECT {columns} FROM {self._table} WHERE part = 'heartbeat' {suffix}")
+        rows = self.rows(f"SELECT {columns} FROM {LEASE_TABLE} WHERE part = 'heartbeat' {suffix}")
         return rows[0] if rows else ("", None, 1)
 
     def _is_free(self) -> bool:
@@ -93,7 +91,7 @@ class LeaseLock(GateLock):
             free = self._heartbeat("FOR UPDATE")[:2] == self._seen[0]
             for part, expires in (("holder", "NULL"), ("heartbeat", self._until)) if free else ():
                 self.rows(
-                    f"INSERT INTO {self._table} (part, token, owner, expires) VALUES (%s, %s, %s, {expires})"
+                    f"INSERT INTO {LEASE_TABLE} (part, token, owner, expires) VALUES (%s, %s, %s, {expires})"
                     f" ON DUPLICATE KEY UPDATE token = %s, owner = %s, expires = {expires}",
                     *(part, self.token, who(), self.token, who()),
                 )
@@ -105,13 +103,13 @@ class LeaseLock(GateLock):
         return free and self.is_mine()
 
     def holder(self) -> str:
-        rows = self.rows(f"SELECT owner, expires FROM {self._table} WHERE part = 'heartbeat' AND token <> ''")
+        rows = self.rows(f"SELECT owner, expires FROM {LEASE_TABLE} WHERE part = 'heartbeat' AND token <> ''")
         return f"{rows[0][0]}, lease until {rows[0][1]} UTC" if rows else "nobody any more"
 
     def is_mine(self) -> bool:
         with self.cursor() as cursor:
             where = "WHERE part = 'heartbeat' AND token = %s"
-            cursor.execute(f"UPDATE {self._table} SET expires = {self._until} {where}", (self.token,))
+            cursor.execute(f"UPDATE {LEASE_TABLE} SET expires = {self._until} {where}", (self.token,))
             return bool(cursor.rowcount == 1)
 
     def is_seen_from(self, cursor: Any) -> bool:
@@ -122,14 +120,15 @@ class LeaseLock(GateLock):
         if cursor.fetchone() is None:
             return False
         # Locking, because Alembic may have opened a snapshot before the lease was seen here.
-        cursor.execute(f"SELECT token FROM {self._table} WHERE part = 'holder' FOR UPDATE")
+        cursor.execute(f"SELECT token FROM {LEASE_TABLE} WHERE part = 'holder' FOR UPDATE")
         return bool(cursor.fetchone() == (self.token,))
 
     def check_in_transaction(self, cursor: Any) -> None:
         """Write the holder's row in the current transaction, which then cannot commit after a takeover."""
         where = "WHERE part = 'holder' AND token = %s"
         try:
-            cursor.execute(f"UPDATE {self._table} SET step = step + 1, node = {self._node} {where}", (self.token,))
+            table = self.table(LEASE_TABLE)
+            cursor.execute(f"UPDATE {table} SET step = step + 1, node = {self._node} {where}", (self.token,))
         except Exception as error:
             if error_number(error) not in (LOCK_WAIT_TIMEOUT, DEADLOCK):
                 raise
@@ -139,7 +138,7 @@ class LeaseLock(GateLock):
 
     def give_back(self) -> None:
         node = f"IF(%s OR (node = {self._node} AND IS_FREE_LOCK(%s)), '', node)"
-        statement = f"UPDATE {self._table} SET node = {node}, token = '' WHERE token = %s"
+        statement = f"UPDATE {LEASE_TABLE} SET node = {node}, token = '' WHERE token = %s"
         parameters = (self.is_over, self.fence, self.token)
         if not self._interrupted:
             self.rows(statement, *parameters)
@@ -152,7 +151,7 @@ class LeaseLock(GateLock):
         if not super().is_fence_free():
             return False
         where = f"WHERE part = 'holder' AND node NOT IN ('', {self._node})"
-        former = self.rows(f"SELECT node FROM {self._table} {where}")
+        former = self.rows(f"SELECT node FROM {LEASE_TABLE} {where}")
         return not former or self._is_fence_free_on(former[0][0])
 
     def fence_holder(self) -> str:
@@ -161,7 +160,8 @@ class LeaseLock(GateLock):
     def _is_fence_free_on(self, node: str) -> bool:
         """Ask another node, which alone knows of a DDL that it has not done yet; False where it cannot be asked."""
         settings, database = copy.copy(self.settings), copy.copy(self.settings.database)
-        settings.database, (database.host, _, port) = database, node.rpartition(":")
+        settings.database = database
+        database.host, _, port = node.rpartition(":")
         database.port = int(port)
         database.options = {name: value for name, value in database.options.items() if name != "unix_socket"}
         try:

@@ -59,6 +59,10 @@ class GateLock:
         self.connection_id: int = self.rows("SELECT CONNECTION_ID()")[0][0]
         self.rows(f"SET SESSION wait_timeout = {SILENCE_SECONDS}")
 
+    def table(self, name: str) -> str:
+        """A table of ours in a statement with parameters, on a connection whose revision may have said USE."""
+        return f"{self.schema}.`{name}`".replace("%", "%%")
+
     def rows(self, statement: str, *parameters: object) -> list[Any]:
         """Run one statement on the lock's own connection; raises LockLost when that is gone."""
         with self.cursor() as cursor:

@@ -36,14 +36,14 @@ def upgrade_many(environ: Mapping[str, str], path: str, target: str | None, para
             child = subprocess.Popen(words, env=ours, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
             children[database] = child
             said = child.communicate()[1]
-            # Killed, as where memory is short: what a signal ended may end well the next time.
-            code = child.returncode if child.returncode >= 0 else ExitCode.SIGTERM
-            last = (said.splitlines() or [""])[-1].strip()
+            code, last = child.returncode, (said.splitlines() or [""])[-1].strip()
+            if code < 0:  # as where memory is short: what a signal ended may end well the next time
+                code, last = ExitCode.SIGTERM, f"ended by signal {-code}; {last}"
         except GateStop as stop:
             code, said, last = stop.code, "", str(stop)
         shown = settings.shown_name(database)
         facts = {"database": shown, "exit_code": int(code), "seconds": round(time.monotonic() - started, 3)}
-        log.debug("%s", said)
+        log.debug(said)
         say = log.error if code else log.info
         say("%s: exit %d in %.2f s: %s", shown, code, facts["seconds"], last, extra=facts)
         return ExitCode(code) if code in list(ExitCode) else ExitCode.UNEXPECTED, f"{shown}: {last}"

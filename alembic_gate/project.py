@@ -191,7 +191,7 @@ def _read(config: str) -> Scripts | None:
 
 
 @lru_cache(maxsize=1)
-def _read_folder(folder: str, _listing: str) -> Scripts | None:
+def _read_folder(folder: str, _as_listed: str) -> Scripts | None:
     """The scripts in a folder; read once while the listing is the same, as a run looks more than once."""
     scripts = [
         _read_script(os.path.join(folder, name)) for name in sorted(filter(_SCRIPT_NAME.match, os.listdir(folder)))

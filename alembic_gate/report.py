@@ -87,7 +87,7 @@ def keep_our_log() -> None:
                 words = record.getMessage()
             except Exception as error:  # noqa: BLE001 - arguments that do not fit: `logging` goes on too
                 words = f"{record.msg} ({error})"
-            log.say(LEVELS[level], "%s", words, error=record.exc_info[1] if record.exc_info else None)
+            log.say(LEVELS[level], words, error=record.exc_info[1] if record.exc_info else None)
 
     def ignore(*_: object, **__: object) -> None:
         log.debug("env.py's own logging configuration is left aside")

@@ -62,15 +62,16 @@ class Session:
                 second.rows(f"KILL QUERY {int(self.connection_id)}")
 
     def lacks(self, table: str) -> bool:
-        """Tell whether the database lacks a table, by a list of all that is read again after a second."""
+        """Tell whether the database lacks a table (its quoted name), by a list that is read again after a second."""
         if time.monotonic() > self._tables_until:
-            self._tables = {name.casefold() for name, *_ in self.run("SHOW TABLES").fetchall()}
+            names = [name.casefold().replace("`", "``") for name, *_ in self.run("SHOW TABLES").fetchall()]
+            self._tables = {f"`{name}`" for name in names}
             self._tables_until = time.monotonic() + TABLES_SECONDS
-        return table[1:-1].replace("``", "`").casefold() not in self._tables
+        return table.casefold() not in self._tables
 
     def note_done(self, created: str | None) -> None:
         """Keep the list of tables right after a statement that may have changed it."""
         if created:
-            self._tables.add(created[1:-1].replace("``", "`").casefold())
+            self._tables.add(created.casefold())
         else:
             self._tables_until = 0.0

@@ -65,7 +65,7 @@ def is_settled(settings: Settings, target: str, connection: connect.Connection) 
 
         journal.assert_scripts_unchanged(settings, status.scripts_of(settings), sight.versions, connection.rows)
     if said:
-        log.info("%s", said)
+        log.info(said)
     return bool(said)
 
 

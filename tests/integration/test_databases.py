@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from alembic_gate.exits import ExitCode
 from tests.support.database import Database
 from tests.support.gate import run_gate
+from tests.support.projects import revision_source
 from tests.support.servers import Kind, Server
 
 TENANTS = 200
@@ -98,3 +100,14 @@ def test_a_list_that_cannot_be_used_is_a_usage_error(
 
     assert end.returncode == 2
     assert said in end.stderr
+
+
+def test_a_job_that_was_killed_counts_as_one_to_be_tried_again(database: Database, new_project, tmp_path: Path) -> None:
+    dies = revision_source("d1", None, "import os; os.kill(os.getpid(), 9)")
+    listed = tmp_path / "databases"
+    listed.write_text(f"{database.name}\n")
+
+    said = new_project(database, [dies]).ends(ExitCode.SIGTERM, "upgrade", "--databases", str(listed))
+
+    assert f"{database.name}: exit 143" in said
+    assert "ended by signal 9; info    applying 1 of 1: 'd1'" in said

@@ -1,10 +1,12 @@
-"""The token of a lease, on a real server: what a former holder writes does not commit after a takeover (I2)."""
+"""The lease on a real server: what a former holder writes does not commit after a takeover (I2)."""
 
 import pytest
 
 from alembic_gate import lock, settings
 from alembic_gate.exits import LockLost
+from tests.integration.scenes import PEOPLE
 from tests.support.database import Database
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.I2
 
@@ -23,3 +25,14 @@ def test_a_transaction_of_a_former_holder_is_refused_before_any_heartbeat_has_no
         with pytest.raises(LockLost, match="another job took it over"), held.transaction() as cursor:
             cursor.execute("INSERT INTO written VALUES (2)")
     assert database.query("SELECT n FROM written") == ((1,),)
+
+
+@pytest.mark.parametrize("kind", ["session", "lease"])
+def test_a_database_may_have_a_name_that_looks_like_a_place_for_a_parameter(server: Server, new_project, kind: str):
+    odd = server.create_database("a%s b")
+    project = new_project(odd, PEOPLE)
+    project.ends(0, GATE_LOCK=kind)
+    assert project.versions() == {"a2"}
+    project.ends(0, "downgrade", "base", GATE_LOCK=kind)
+    assert project.versions() == set()
+    odd.drop()
