@@ -31,6 +31,7 @@ from alembic_gate.report import log
 from alembic_gate.session import Session
 from alembic_gate.settings import Settings
 from alembic_gate.statements import Kind, bare, kind, summary
+from alembic_gate.versions import versions_as_text
 
 
 class Migration:
@@ -57,7 +58,7 @@ class Migration:
         journal.ensure_table(self.lock)  # before env.py connects, to a node of a cluster that may be behind
         gc.freeze()  # what is imported stays: no need to go through it again and again
         try:
-            with self._watching(), EnvironmentContext(self.config, self.directory, fn=self._steps):
+            with self._watching(), versions_as_text(), EnvironmentContext(self.config, self.directory, fn=self._steps):
                 self.directory.run_env()
             self._say_committed()
         except (Exception, SystemExit) as error:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.containers import podman, run_container, size_above_base
 from tests.support.database import Database
-from tests.support.figures import REPORTS
+from tests.support.figures import keep
 
 LARGEST_BYTES = 50_000_000
 
@@ -23,9 +23,7 @@ def configuration(image: str) -> dict[str, Any]:
 
 def test_layers_above_the_base_stay_below_fifty_megabytes(image: str) -> None:
     size = size_above_base(image)
-    REPORTS.mkdir(exist_ok=True)
-    figures = {"bytes_above_base": size, "limit_bytes": LARGEST_BYTES}
-    (REPORTS / "image.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    keep("image", {"bytes_above_base": size, "limit_bytes": LARGEST_BYTES})
     print(f"image: {size / 1e6:.1f} MB above its base, at most {LARGEST_BYTES / 1e6:.0f}")
 
     assert size <= LARGEST_BYTES

@@ -24,6 +24,12 @@ def kind_of(path: Path) -> str:
     return relative.parts[0]
 
 
+def keep(name: str, figures: Mapping[str, object]) -> None:
+    """Put figures into `.reports/NAME.json`."""
+    REPORTS.mkdir(exist_ok=True)
+    (REPORTS / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
 class Figures:
     """Collects outcomes while tests run; prints them, and keeps them for CI in `.reports/tests-NAME.json`."""
 
@@ -49,13 +55,12 @@ class Figures:
         for kind in sorted(self._counts, key=lambda name: KINDS.index(name) if name in KINDS else len(KINDS)):
             terminalreporter.write_line(f"{kind:12} {counted(self._counts[kind])}, {self._seconds[kind]:.1f} s")
         if self._name:
-            REPORTS.mkdir(exist_ok=True)
             figures = {
                 "seconds": round(time.monotonic() - self._started, 1),
                 "tests": {kind: dict(counts) for kind, counts in self._counts.items()},
                 "skips": dict(self._reasons),
             }
-            (REPORTS / f"tests-{self._name}.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+            keep(f"tests-{self._name}", figures)
 
 
 def summary() -> str:
