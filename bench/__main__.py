@@ -55,7 +55,7 @@ def _measure(cases: list[str], runs: int, *, quick: bool) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the gate beside its peers.")
     parser.add_argument("--case", action="append", choices=CASES, help="only this one; may be given several times")
-    parser.add_argument("--runs", type=int, default=10, metavar="N", help="how often each is started (10)")
+    parser.add_argument("--runs", type=int, default=30, metavar="N", help="starts with nothing to do (30)")
     parser.add_argument("--quick", action="store_true", help="one run of the smallest, beside Alembic alone")
     parser.add_argument(
         "--no-write", action="store_true", help="print the figures; else, when all cases have run, write docs/"

@@ -25,7 +25,7 @@ def measure(stage: Stage) -> dict[str, dict[str, Figures]]:
     commands["python and PyMySQL, the same SQL"] = (stage.arena.raw_client(database, sql), database)
 
     rounds = []
-    for _ in range(max(1, stage.runs // 3)):
+    for _ in range(max(1, stage.runs // 10)):
         rounds.append({name: run(command) for name, (command, _) in commands.items()})
         for _, database in commands.values():
             assert database.query("SELECT COUNT(*) FROM information_schema.tables WHERE table_name LIKE 't0%%'") == (

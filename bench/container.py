@@ -40,7 +40,7 @@ def measure(stage: Stage) -> dict[str, Any]:
 
 
 def _rounds(stage: Stage, seconds: Callable[[str], float]) -> dict[str, list[float]]:
-    rounds = [{name: seconds(name) for name in STARTS} for _ in range(max(1, stage.runs // 3))]
+    rounds = [{name: seconds(name) for name in STARTS} for _ in range(max(1, stage.runs // 10))]
     return {name: [round(each[name], 4) for each in rounds] for name in STARTS}
 
 
