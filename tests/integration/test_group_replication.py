@@ -160,6 +160,44 @@ def test_a_node_that_died_with_its_job_is_waited_for(group, database, start, his
     assert outcome(database, group) == (ROWS, APPLIED)
 
 
+@pytest.mark.I3
+def test_a_planned_change_of_primary_waits_for_the_alter_of_a_killed_job(group, start, tmp_path):
+    first, second, _ = group.nodes
+    long = history_of(tmp_path, FIRST, WIDE, LONG_ALTER)
+    with group.single_primary(), ThreadPoolExecutor(1) as pool:
+        database = database_on(group)
+        with Striker(first, ALTER.__eq__, Moment.JUST_AFTER, SIGKILL) as proxy:
+            proxy.wait_until_struck(start(database, first, long, port=proxy.port))
+        assert is_working_for(first, database.user)
+        changing = pool.submit(group.make_primary, second)
+        ended = start(database, second, long).wait()
+        changing.result()
+        assert ended.code == 0, ended.said
+        assert "statement 2 of 'r3' was done" in ended.said
+        elsewhere = database.seen_from(second)
+        assert outcome(elsewhere, group)[0]["counter"] == [("times", 3)]
+        elsewhere.drop()
+
+
+@pytest.mark.I3
+def test_a_primary_that_died_with_its_job_is_succeeded(group, start, tmp_path):
+    first, second, _ = group.nodes
+    long = history_of(tmp_path, FIRST, WIDE, LONG_ALTER)
+    with group.single_primary():
+        database = database_on(group)
+        with Striker(first, ALTER.__eq__, Moment.JUST_AFTER, SIGKILL) as proxy:
+            proxy.wait_until_struck(start(database, first, long, port=proxy.port))
+        assert is_working_for(first, database.user)
+        first.kill()
+        elsewhere = database.seen_from(second)
+        ended = start(elsewhere, second, long).wait()
+    group.rejoin(first)
+    assert ended.code == 0, ended.said
+    assert "statement 2 of 'r3' was not done" in ended.said
+    assert outcome(elsewhere, group)[0]["counter"] == [("times", 3)]
+    elsewhere.drop()
+
+
 def test_a_node_that_cannot_be_asked_keeps_others_out_until_a_person_says_otherwise(group, database):
     elsewhere = database.seen_from(group.nodes[1])
     with lock.acquire(settings.read(database.env())):

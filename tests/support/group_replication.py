@@ -1,5 +1,8 @@
 """Starts a real multi-primary replication group of three MySQL servers on loopback."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tests.support.ports import free_port
 from tests.support.servers import SETTLED_SECONDS, Server, ServerFailed, software, wait_until_settled
 
@@ -49,6 +52,18 @@ class ReplicationGroup:
         """End all nodes and delete their files."""
         for node in self.nodes:
             node.remove()
+
+    @contextmanager
+    def single_primary(self) -> Iterator[None]:
+        """Let the first node alone take writes, until another one becomes the primary or the body ends."""
+        self.nodes[0].query("SELECT group_replication_switch_to_single_primary_mode(@@server_uuid)")
+        yield
+        self.nodes[-1].query("SELECT group_replication_switch_to_multi_primary_mode()")
+
+    def make_primary(self, node: Server) -> None:
+        """Change the primary as it is done before maintenance; returns when the node takes writes."""
+        ((uuid,),) = node.query("SELECT @@server_uuid")
+        node.query("SELECT group_replication_set_as_primary(%s)", uuid)
 
     def wait_until_alike(self) -> None:
         """Return once every node has what was committed on any of them by now; raises ServerFailed."""
