@@ -6,9 +6,12 @@ docs/decisions/0018-heads-as-text.md.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from alembic.runtime import migration
-from alembic.util import CommandError
+from sqlalchemy.exc import DataError
+
+from alembic_gate.exits import NotAtTarget, RevisionFailed
 
 
 class HeadsAsText(migration.HeadMaintainer):
@@ -31,16 +34,32 @@ class HeadsAsText(migration.HeadMaintainer):
         connection = self.context.connection
         assert connection is not None
         table = connection.dialect.identifier_preparer.format_table(self.context._version)
-        found = connection.exec_driver_sql(statement.format(table), versions).rowcount
+        try:
+            found = connection.exec_driver_sql(statement.format(table), versions).rowcount
+        except DataError as error:
+            raise RevisionFailed(
+                f"{table} cannot take the revision '{versions[0]}': {error.orig}",
+                meaning="Alembic makes that column for ids of 32 characters",
+                advice="Widen the column `version_num`, then start again: the journal knows where to go on",
+            ) from error
         if found != 1:
-            raise CommandError(f"{table} has {found} rows where one was to be moved: {', '.join(versions)}")
+            raise NotAtTarget(
+                f"{table} has {found} rows where '{versions[-1]}' was to be moved",
+                meaning="Somebody else moved the version at the same time",
+                advice="Look at what else migrates this database, then start again",
+            )
 
 
 @contextmanager
 def versions_as_text() -> Iterator[None]:
     """Let Alembic's runs use it for the time of the body."""
     alembics = migration.HeadMaintainer
-    migration.HeadMaintainer = HeadsAsText  # type: ignore[misc]
+
+    def heads_of(context: migration.MigrationContext, heads: Any) -> migration.HeadMaintainer:
+        # A column that the project adds may have a default that only SQLAlchemy knows.
+        return (HeadsAsText if len(context._version.columns) == 1 else alembics)(context, heads)
+
+    migration.HeadMaintainer = heads_of  # type: ignore[assignment,misc]
     try:
         yield
     finally:

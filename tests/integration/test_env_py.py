@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.scenes import PEOPLE, until
+from tests.integration.scenes import PEOPLE, on_mysql, until
 from tests.support.database import Database
 from tests.support.projects import ENV_PY, revision_source
 
@@ -10,6 +10,28 @@ BEGIN = ENV_PY.replace("with engine.connect() as connection:", "with engine.begi
 PER_MIGRATION = ENV_PY.replace("(connection=connection)", "(connection=connection, transaction_per_migration=True)")
 POOLED = ENV_PY.replace(", poolclass=pool.NullPool", "")
 AUTOCOMMIT = ENV_PY.replace("poolclass=pool.NullPool", 'poolclass=pool.NullPool, isolation_level="AUTOCOMMIT"')
+MORE_COLUMNS = (
+    """\
+import sqlalchemy as sa
+from alembic.ddl.mysql import MariaDBImpl, MySQLImpl
+
+
+def with_more_columns(impl):
+    class Impl(impl):
+        __dialect__ = impl.__dialect__
+
+        def version_table_impl(self, **options):
+            table = super().version_table_impl(**options)
+            table.append_column(sa.Column("made_by", sa.String(20), nullable=False, default=lambda: "insert"))
+            table.append_column(sa.Column("moved_by", sa.String(20), onupdate=lambda: "update"))
+            return table
+
+
+with_more_columns(MySQLImpl)
+with_more_columns(MariaDBImpl)
+"""
+    + ENV_PY
+)
 OWN_TABLE = ENV_PY.replace("(connection=connection)", '(connection=connection, version_table="ours")')
 ASYNCHRONOUS = """
 import asyncio
@@ -37,6 +59,7 @@ async def run_async_migrations():
 asyncio.run(run_async_migrations())
 """
 
+ODD_TABLES = ("per%s", "bra{}ce", "do.t", "UPPER")
 VARIANTS = {
     "connect": ENV_PY,
     "begin": BEGIN,
@@ -62,6 +85,38 @@ def test_an_env_py_of_any_shape_runs_up_down_and_up_again(database: Database, ne
     project.ends(0)
     assert database.query("SELECT SUM(visits) FROM people") == ((2,),)
     assert "a2 (head)" in project.alembic("current")
+
+
+@on_mysql
+@pytest.mark.parametrize("name", ODD_TABLES)
+def test_a_version_table_may_have_any_name(database: Database, new_project, name: str):
+    env_py = ENV_PY.replace("(connection=connection)", f"(connection=connection, version_table={name!r})")
+    project = new_project(database, PEOPLE, env_py=env_py)
+    project.ends(0, "upgrade", "a1")
+    project.ends(0)
+    assert project.versions(f"`{name}`") == {"a2"}
+    assert "a2 (head)" in project.alembic("current")
+    project.ends(0, "downgrade", "base")
+    assert project.versions(f"`{name}`") == set()
+
+
+def test_a_version_table_in_another_schema_is_the_one_that_is_moved(database: Database, new_project):
+    other = database.server.create_database()
+    database.server.query(f"GRANT ALL ON {other.name}.* TO '{database.user}'@'%'")
+    env_py = ENV_PY.replace("(connection=connection)", f"(connection=connection, version_table_schema={other.name!r})")
+    project = new_project(database, PEOPLE, env_py=env_py)
+    project.ends(0)
+    project.ends(0, "downgrade", "a1")
+    assert project.versions(f"{other.name}.alembic_version") == {"a1"}
+    other.drop()
+
+
+def test_columns_that_a_project_adds_to_the_version_table_are_filled_as_by_alembic(database: Database, new_project):
+    project = new_project(database, PEOPLE, env_py=MORE_COLUMNS)
+    project.ends(0, "upgrade", "a1")
+    assert database.query("SELECT * FROM alembic_version") == (("a1", "insert", None),)
+    project.ends(0)
+    assert database.query("SELECT * FROM alembic_version") == (("a2", "insert", "update"),)
 
 
 def test_an_asynchronous_env_py_keeps_its_driver(database: Database, new_project):

@@ -55,6 +55,37 @@ def test_a_mended_script_is_resumed_where_it_failed(database: Database, new_proj
     assert project.journal() == {"f1": "applied"}
 
 
+def test_an_id_that_the_version_table_cannot_take_is_said_and_goes_on_once_it_can(database: Database, new_project):
+    long = "an_id_of_more_characters_than_alembic_has_room_for"
+    project = new_project(
+        database, [PEOPLE[0], revision_source(long, "a1", "op.execute('CREATE TABLE item (id INT)')")]
+    )
+    for _ in range(2):
+        said = last_line(project.ends(20))
+        assert long in said
+        assert "1406" in said
+        assert "version_num" in said
+    database.query("ALTER TABLE alembic_version MODIFY version_num VARCHAR(100) NOT NULL")
+    project.ends(0)
+    assert project.versions() == {long}
+
+
+@on_mysql
+def test_a_version_that_somebody_else_moved_in_mid_run_is_said(database: Database, new_project):
+    pause = (
+        'import pathlib, time\npathlib.Path("here").touch()\nwhile not pathlib.Path("go").exists(): time.sleep(0.02)'
+    )
+    script = f"op.execute('ALTER TABLE people ADD visits INT')\n{pause}"
+    project = new_project(database, [PEOPLE[0], revision_source("a2", "a1", script), revision_source("a3", "a2")])
+    job = project.start()
+    until((project.folder / "here").exists, f"the version can be moved: {job.log}")
+    database.query("UPDATE alembic_version SET version_num = 'a2'")
+    (project.folder / "go").touch()
+    assert "moved the version" in last_line(job.ends(30))
+    assert "applied 'a3'" in project.ends(0)
+    assert project.journal() == {"a1": "applied", "a2": "applied", "a3": "applied"}
+
+
 @on_mysql
 def test_a_revision_that_fails_before_anything_is_committed_leaves_nothing(database: Database, new_project):
     project = new_project(
