@@ -97,6 +97,7 @@ class Migration:
         self._session.owns_transaction = not self._external and not self._session.commits_by_itself()
         for name, listener in (("commit", self._on_commit), ("rollback", self._on_rollback)):
             event.listen(context.connection, name, listener)
+        self._session.before_rollback(self._on_rollback)
         try:
             row = self._interrupted_row(heads)
             if row:
@@ -186,6 +187,7 @@ class Migration:
                 self._session.settle()  # the revision before is complete all the same
                 raise
             durable.assert_complete()
+            self._session.settle()  # the revision before one that has sent nothing: what Alembic does next may fail
             # What Alembic itself says from here to the commit is not the revision's.
             self._recording = False
 
@@ -264,6 +266,7 @@ class Migration:
         *parameters, context = rest
         if context.root_connection.connection.dbapi_connection is not self._session.dbapi_connection:
             assert_readable_elsewhere(statement)
+            self._session.settle()  # there it sees what is committed
             return False
         send = getattr(context.dialect, name)
         answer = self._revision.execute(statement, parameters, cursor, lambda: send(cursor, statement, *rest))
@@ -276,7 +279,7 @@ class Migration:
         if self._recording and self._revision is not None:
             self._revision.before_commit()
 
-    def _on_rollback(self, _connection: Connection) -> None:
+    def _on_rollback(self, *_: Connection) -> None:
         """Where a revision rolls back, that must not take the close of the one before along."""
         if self._recording and self._revision and not self._revision.stopped and not signals.received():
             self._session.settle()

@@ -140,7 +140,7 @@ class Writer:
         self._table = lock.table(JOURNAL_TABLE)
         self._who = who()
         self._revision: tuple[str, ...] = ()
-        # The rows of revisions that are complete and not written yet: several where all but the first send nothing.
+        # The row of the revision that is complete and not written yet, if there is one.
         self.closing: list[tuple[str, list[Any]]] = []
         # Whether the row is committed as it was written last, so that an UPDATE of what has changed is enough. Not so
         # after a statement that failed: whether its implicit commit took place is not known.

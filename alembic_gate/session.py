@@ -52,6 +52,17 @@ class Session:
             self.run("COMMIT")
             self.on_committed()
 
+    def before_rollback(self, call: Callable[[], None]) -> None:
+        """Have something done before a script rolls back on the driver's connection, which SQLAlchemy does not see."""
+        rollback = self.dbapi_connection.rollback
+
+        def call_and_roll_back() -> None:
+            call()
+            rollback()
+
+        with suppress(AttributeError):  # the adapters of asynchronous drivers take no attribute
+            self.dbapi_connection.rollback = call_and_roll_back
+
     def end_statement(self) -> None:
         """End the statement that runs here, from a second connection to the same server.
 

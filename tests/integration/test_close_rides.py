@@ -30,12 +30,27 @@ def chain(*upgrades: str) -> list[str]:
     ]
 
 
+RAW_ROLLBACK = "op.get_bind().connection.rollback()\n"
+SEEN_ELSEWHERE = """\
+engine = sa.create_engine(op.get_bind().engine.url, poolclass=sa.pool.NullPool)
+with engine.connect() as connection:
+    assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "r0"
+"""
+HOOK = """\
+def hook(ctx, step, heads, run_args):
+    if step.up_revision_id == "r2" and not __import__("pathlib").Path("go").exists():
+        raise RuntimeError("no")
+"""
+HOOKED = HOOK + ENV_PY.replace("(connection=connection)", "(connection=connection, on_version_apply=hook)")
+
 BETWEEN = {
     "nothing": [create("a"), "pass", "pass", create("b"), "pass"],
     "a commit, then an autocommit block": [create("a") + "\nop.get_bind().commit()", BLOCK + create("b"), create("c")],
     "a rollback, then an autocommit block": [ORM.format("SELECT 1"), BLOCK + create("b"), create("c")],
     "an autocommit block": [create("a"), create("b") + "\n" + BLOCK + create("c"), BLOCK + "pass", create("d")],
     "a rollback": [create("a"), "op.get_bind().rollback()\n" + create("b"), "op.get_bind().rollback()", create("c")],
+    "a rollback past SQLAlchemy": [create("a"), RAW_ROLLBACK + create("b"), RAW_ROLLBACK, create("c"), RAW_ROLLBACK],
+    "a look from elsewhere": [create("a"), SEEN_ELSEWHERE + create("b")],
     "a failure that is caught": [create("a"), f"try:\n    {create('a')}\nexcept Exception:\n    pass", create("b")],
 }
 
@@ -60,6 +75,15 @@ def test_the_revision_before_a_failing_one_is_complete(database: Database, new_p
     assert project.journal()["r0"] == "applied"
     project.ends(20)
     project.write(*chain(create("a"), create("b"))[1:])
+    project.ends(0)
+
+
+def test_the_revision_before_one_whose_hook_fails_is_complete(database: Database, new_project):
+    project = new_project(database, chain(create("a"), create("b"), "pass", create("c")), env_py=HOOKED)
+    assert "RuntimeError: no" in project.ends(1)
+    assert project.versions() == {"r1"}
+    assert project.journal()["r1"] == "applied"
+    (project.folder / "go").touch()
     project.ends(0)
 
 
