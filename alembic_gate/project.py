@@ -103,7 +103,7 @@ def write_manifest(config: str) -> str | None:
     heads = list(scripts.effective_heads)
     head = heads[0] if len(heads) == 1 else ""
     head_script = os.path.basename(scripts.by_revision[head].path) if head else ""
-    lines = [[_FORMAT, home, _stamp(config), _listing(folder), head, head_script, _place(folder, head_script)]]
+    lines = [[_FORMAT, home, _stamp(config), _listing(folder), head, head_script, _place(folder, head_script) or ""]]
     for script in scripts.by_revision.values():
         needs = [" ".join(script.parents), " ".join(script.depends_on)]
         lines.append([script.revision, *needs, script.floor, script.checksum, os.path.basename(script.path)])
@@ -137,21 +137,21 @@ def _manifest(config: str) -> _Manifest | None:
 
 
 def _stamp(path: str) -> str:
-    """Size and time of a file; whole seconds, because image layers keep no more."""
+    """Name, size and time of a file; whole seconds, because image layers keep no more."""
     status = os.stat(path)
-    return f"{status.st_size} {int(status.st_mtime)}"
+    return f"{os.path.basename(path)} {status.st_size} {int(status.st_mtime)}"
 
 
-def _place(folder: str, head_script: str) -> str:
-    """What changes when a script is added, taken away or renamed, the head's is edited, or one is mounted over."""
+def _place(folder: str, head_script: str) -> str | None:
+    """What changes when a script is added, taken away or renamed, or the head's is edited; None for what may differ."""
     inside = os.path.realpath(folder).replace(" ", "\\040") + "/"
     with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
         if f" {inside}" in file.read():
-            return "mounted"
+            return None
     try:
         head = _stamp(os.path.join(folder, head_script)) if head_script else ""
     except OSError:
-        return "gone"
+        return None
     return f"{len(os.listdir(folder))} {int(os.stat(folder).st_mtime)} {head}"
 
 

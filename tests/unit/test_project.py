@@ -1,5 +1,6 @@
 """Revisions read without Alembic are what Alembic reads, or nothing; a manifest counts only while it fits the disk."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -289,6 +290,29 @@ def test_a_copy_of_a_project_has_a_manifest_of_its_own_scripts(config, tmp_path)
     (copy / "migrations/versions/cc.py").write_text(revision_source("cc", "bb"))
     assert project.known_heads(str(copy / "alembic.ini")) is None
     assert project.load(str(copy / "alembic.ini")).heads == {"cc"}
+
+
+def test_another_configuration_in_the_same_folder_is_not_taken_for_the_one_of_the_manifest(config):
+    other = Path(config).with_name("another.ini")
+    shutil.copytree(versions(config).parent, other.parent / "elsewhere0")
+    (other.parent / "elsewhere0/versions/bb.py").unlink()
+    other.write_text(Path(config).read_text().replace("migrations", "elsewhere0"))
+    os.utime(other, (Path(config).stat().st_mtime,) * 2)
+    assert project.known_heads(str(other)) is None
+    assert project.load(str(other)).heads == {"aa"}
+
+
+def test_a_folder_with_something_mounted_inside_is_always_read(config, monkeypatch):
+    mounts = f"36 35 98:0 / {versions(config).resolve()}/bb.py rw\n"
+
+    def open_(path, *mode, **options):
+        return io.StringIO(mounts) if path == "/proc/self/mountinfo" else Path(path).open(*mode, **options)
+
+    monkeypatch.setattr(project, "open", open_, raising=False)
+    assert project.known_heads(config) is None
+    assert project.write_manifest(config)
+    assert project.known_heads(config) is None
+    assert project.load(config).heads == {"bb"}
 
 
 def test_a_moved_project_keeps_its_manifest(config, tmp_path):
