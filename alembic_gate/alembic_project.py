@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from alembic_gate import connect, project, report
-from alembic_gate.classify import Kind, classify
+from alembic_gate.classify import Kind, classify, is_lost_connection
 from alembic_gate.exits import BadUsage, DatabaseRefuses, DatabaseUnavailable, GraphBroken, RevisionUnknown
 from alembic_gate.glance import Sight, judge_graph, names
 from alembic_gate.graph import Standing, wanted
@@ -138,6 +138,12 @@ def explained(settings: Settings, error: BaseException) -> BaseException:
         kind, meaning = classify(cause)
         if kind is Kind.PERMANENT:
             return DatabaseRefuses(f"env.py's connection: {meaning}")
+        if kind is Kind.UNKNOWN and error.statement and not is_lost_connection(cause):
+            return BadUsage(
+                f"the server refuses a statement of env.py or of Alembic itself: {meaning}",
+                meaning="It is none of a revision's",
+                advice="Run `alembic current` with that env.py to see which one",
+            )
         return DatabaseUnavailable(f"env.py's connection: {meaning}")
     return explained_graph(error, settings.target) or error
 

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.scenes import PEOPLE, last_line, on_mysql
 from tests.support.database import Database
 from tests.support.gate import ROOT, run_alembic, run_gate
+from tests.support.projects import ENV_PY
 from tests.support.servers import Server
 from tests.support.tls import Authority
 
@@ -73,6 +74,18 @@ def test_an_account_that_may_only_read_cannot_upgrade(server: Server, database: 
 
 
 # -- TLS --------------------------------------------------------------------------------------------------------------
+
+
+@on_mysql
+def test_a_statement_of_env_py_that_the_server_refuses_is_not_taken_for_a_server_that_is_down(
+    database: Database, new_project
+):
+    env_py = ENV_PY.replace(
+        "        context.conf", "        connection.exec_driver_sql('SELECT 1 FROM nowhere')\n        context.conf"
+    )
+    said = last_line(new_project(database, PEOPLE, env_py=env_py).ends(2))
+    assert "env.py" in said
+    assert "1146" in said
 
 
 @pytest.fixture
