@@ -158,7 +158,7 @@ def _place(folder: str, head_script: str) -> str | None:
 def _listing(folder: str) -> str:
     """A digest of the names, sizes and times of all scripts: one `stat` each is the price of noticing an edit."""
     with os.scandir(folder) as entries:
-        stats = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith(".py")]
+        stats = [(entry.name, entry.stat()) for entry in entries if _SCRIPT_NAME.match(entry.name)]
     found = "\n".join(sorted(f"{name} {status.st_size} {int(status.st_mtime)}" for name, status in stats))
     return hashlib.sha256(found.encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -328,6 +328,13 @@ def test_an_edit_that_moves_no_head_is_noticed_where_all_scripts_count(config):
     assert project.load(config).by_revision["aa"].checksum != before
 
 
+def test_the_lock_of_an_editor_is_no_script(config):
+    (versions(config) / ".#bb.py").symlink_to("somebody@somewhere.4711")
+    assert project.load(config).heads == {"bb"}
+    assert project.write_manifest(config)
+    assert project.known_heads(config) == {"bb"}
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "\n", "alembic-gate manifest 0\t.\t\t\t\n", "\xff", "alembic-gate manifest 2\n", "alembic-gate manifest 2\t"],
