@@ -21,7 +21,15 @@ from alembic_gate.alembic_project import explained, open_project, relative
 from alembic_gate.answers import Answer
 from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, error_number, is_lost_connection
 from alembic_gate.durable import DurableRevision
-from alembic_gate.exits import BadUsage, GateStop, LockLost, LockTimeout, RevisionFailed, RevisionInterrupted
+from alembic_gate.exits import (
+    BadUsage,
+    GateStop,
+    LockLost,
+    LockTimeout,
+    NotAtTarget,
+    RevisionFailed,
+    RevisionInterrupted,
+)
 from alembic_gate.glance import names
 from alembic_gate.journal import Row
 from alembic_gate.lease import see_all_writes_before_reading
@@ -50,6 +58,7 @@ class Migration:
         self._external = False
         self._revision: DurableRevision | None = None
         self._recording = False
+        self._unfinished: BaseException | None = None  # what ended the steps, should env.py catch it
         self._unsaid: list[tuple[str, dict[str, Any]]] = []
 
     def run(self) -> None:
@@ -60,6 +69,7 @@ class Migration:
         try:
             with self._watching(), versions_as_text(), EnvironmentContext(self.config, self.directory, fn=self._steps):
                 self.directory.run_env()
+            self._assert_finished()
             self._say_committed()
         except (Exception, SystemExit) as error:
             # Whatever went wrong, a signal or a lost lock explains it; nothing else is believed before that is known.
@@ -82,7 +92,25 @@ class Migration:
     # -- Alembic asks for the steps ---------------------------------------------------------------------------------
 
     def _steps(self, heads: tuple[str, ...], context: Any) -> Iterator[Any]:
-        """What Alembic calls for the revisions to run; between two of them, it has committed."""
+        """What Alembic calls for the revisions to run; env.py may catch what goes wrong there, and go on (I1)."""
+        self._unfinished = NotAtTarget(
+            "env.py ended although not all revisions were run",
+            meaning="It catches what goes wrong in context.run_migrations()",
+            advice="Let it raise, and start again",
+        )
+        try:
+            yield from self._steps_under_the_fence(heads, context)
+        except Exception as error:
+            self._unfinished = error
+            raise
+        self._unfinished = None
+
+    def _assert_finished(self) -> None:
+        if self._unfinished:
+            raise self._unfinished
+
+    def _steps_under_the_fence(self, heads: tuple[str, ...], context: Any) -> Iterator[Any]:
+        """The revisions to run; between two of them, Alembic has committed."""
         self._context = context
         self._enter_fence(context.connection)
         self.version_table = ".".join(
@@ -181,12 +209,12 @@ class Migration:
             self._revision, self._recording = durable, True
             try:
                 function(**options)
-            except GateStop:
+                durable.assert_complete()
+            except (Exception, SystemExit) as error:
+                self._unfinished = error
+                if not isinstance(error, GateStop):
+                    self._session.settle()  # the revision before is complete all the same
                 raise
-            except (Exception, SystemExit):
-                self._session.settle()  # the revision before is complete all the same
-                raise
-            durable.assert_complete()
             self._session.settle()  # the revision before one that has sent nothing: what Alembic does next may fail
             # What Alembic itself says from here to the commit is not the revision's.
             self._recording = False

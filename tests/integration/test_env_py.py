@@ -1,5 +1,7 @@
 """Any project's env.py runs unchanged; plain Alembic and the gate go on where the other one stopped (I7)."""
 
+from signal import SIGTERM
+
 import pytest
 
 from tests.integration.scenes import PEOPLE, on_mysql, until
@@ -33,6 +35,10 @@ with_more_columns(MariaDBImpl)
     + ENV_PY
 )
 OWN_TABLE = ENV_PY.replace("(connection=connection)", '(connection=connection, version_table="ours")')
+SWALLOWS = ENV_PY.replace(
+    "        with context.begin_transaction():\n            context.run_migrations()\n",
+    "        try:\n            context.run_migrations()\n        except:\n            pass\n",
+)
 ASYNCHRONOUS = """
 import asyncio
 from alembic import context
@@ -132,6 +138,31 @@ def test_an_asynchronous_env_py_keeps_its_driver(database: Database, new_project
 
     assert project.versions() == {"a2"}
     assert database.query("SELECT SUM(visits) FROM people") == ((2,),)
+
+
+@on_mysql
+@pytest.mark.I1
+@pytest.mark.parametrize(
+    ("revision", "script", "code"), [("a2", "raise RuntimeError('no')", 20), ("a" * 40, "pass", 30)]
+)
+def test_an_env_py_that_swallows_what_goes_wrong_is_not_at_the_target(
+    database: Database, new_project, revision: str, script: str, code: int
+):
+    project = new_project(database, [PEOPLE[0], revision_source(revision, "a1", script)], env_py=SWALLOWS)
+    for _ in range(2):
+        project.ends(code)
+    assert project.versions() == {"a1"}
+
+
+@on_mysql
+@pytest.mark.I6
+def test_an_env_py_that_swallows_a_signal_ends_with_its_code(database: Database, new_project):
+    script = 'import pathlib, time\npathlib.Path("here").touch()\nwhile True: time.sleep(0.02)'
+    project = new_project(database, [PEOPLE[0], revision_source("a2", "a1", script)], env_py=SWALLOWS)
+    job = project.start()
+    until((project.folder / "here").exists, f"the revision runs: {job.log}")
+    job.process.send_signal(SIGTERM)
+    job.ends(143)
 
 
 def test_the_gate_and_plain_alembic_take_turns(database: Database, new_project):
