@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationStep, RevisionStep
+from alembic.runtime.migration import RevisionStep
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
@@ -37,11 +37,8 @@ from alembic_gate.versions import versions_as_text
 class Migration:
     """One run of `upgrade` or `downgrade` through Alembic, under the gate lock."""
 
-    def __init__(self, settings: Settings, lock: GateLock, direction: str, target: str) -> None:
-        self.settings = settings
-        self.lock = lock
-        self.direction = direction
-        self.target = target
+    def __init__(self, settings: Settings, lock: GateLock, direction: str) -> None:
+        self.settings, self.lock, self.direction = settings, lock, direction
         self.config, self.directory, self.scripts = open_project(settings)
         self.heads: set[str] = set()
         self.version_table = ""
@@ -95,15 +92,14 @@ class Migration:
         # Alembic would commit each revision by itself, which one that ended with a commit can do without.
         self._external = context._in_external_transaction or context._transaction is not None
         self._session.owns_transaction = not self._external and not self._session.commits_by_itself()
-        for name, listener in (("commit", self._on_commit), ("rollback", self._on_rollback)):
-            event.listen(context.connection, name, listener)
-        try:
+        with _listening(context.connection, {"commit": self._on_commit, "rollback": self._on_rollback}):
             row = self._interrupted_row(heads)
             if row:
-                yield from self._run([self._step(row.revision, row.direction)], row)
-            if row and row.direction == self.direction and relative(self.target):
+                yield from self._run([self._step(row)], row)
+            target = self.settings.target
+            if row and row.direction == self.direction and relative(target):
                 log.warning(
-                    "the interrupted %s is finished; '%s' is not counted again from here", *(row.direction, self.target)
+                    "the interrupted %s is finished; '%s' is not counted again from here", self.direction, target
                 )
             else:
                 self._session.settle()  # before a target that does not exist
@@ -112,20 +108,14 @@ class Migration:
             if self._session.owns_transaction:
                 context._transaction = None
                 context.connection.commit()
-        finally:
-            for name, listener in (("commit", self._on_commit), ("rollback", self._on_rollback)):
-                event.remove(context.connection, name, listener)
 
-    def _plan(self, current: tuple[str, ...]) -> list[Any]:
-        if self.direction == "upgrade":
-            return list(self.directory._upgrade_revs(self.target, current))  # type: ignore[arg-type]
-        return list(self.directory._downgrade_revs(self.target, current))  # type: ignore[arg-type]
+    def _plan(self, current: Any) -> list[RevisionStep]:
+        plan = self.directory._upgrade_revs if self.direction == "upgrade" else self.directory._downgrade_revs
+        return plan(self.settings.target, current)
 
-    def _step(self, revision: str, direction: str) -> RevisionStep:
-        script = self.directory.get_revision(revision)
-        if direction == "upgrade":
-            return MigrationStep.upgrade_from_script(self.directory.revision_map, script)
-        return MigrationStep.downgrade_from_script(self.directory.revision_map, script)
+    def _step(self, row: Row) -> RevisionStep:
+        script = self.directory.get_revision(row.revision)
+        return RevisionStep(self.directory.revision_map, script, is_upgrade=row.direction == "upgrade")
 
     def _interrupted_row(self, heads: Collection[str]) -> Row | None:
         """The open row that has to be finished first; those that somebody else has completed are closed."""
@@ -236,25 +226,17 @@ class Migration:
     def _watching(self) -> Iterator[None]:
         """See every statement of every SQLAlchemy engine in this process."""
 
-        def listener(name: str) -> Callable[..., bool]:
+        def listener(name: str) -> Callable[..., Any]:
             # With parameters (cursor, statement, parameters, context), without them (cursor, statement, context).
             return lambda *arguments: self._take(name, *arguments)
 
-        def see_all_writes(connection: Connection) -> None:
-            see_all_writes_before_reading(connection.connection.cursor())
-
-        listeners: dict[str, Callable[..., Any]] = {
-            name: listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")
-        }
+        listeners = {name: listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")}
         if self.lock.on_cluster:
-            listeners["engine_connect"] = see_all_writes
-        for name, function in listeners.items():
-            event.listen(Engine, name, function)
-        try:
+            listeners["engine_connect"] = lambda connection: see_all_writes_before_reading(
+                connection.connection.cursor()
+            )
+        with _listening(Engine, listeners):
             yield
-        finally:
-            for name, function in listeners.items():
-                event.remove(Engine, name, function)
 
     def _take(self, name: str, cursor: Any, statement: str, *rest: Any) -> bool:
         """Hand a statement of the running revision to the journal; False leaves it to SQLAlchemy."""
@@ -307,6 +289,18 @@ class Migration:
             if position < 0
             else f"The {position} statements before it are committed, and in the journal",
         )
+
+
+@contextmanager
+def _listening(target: Any, listeners: dict[str, Callable[..., Any]]) -> Iterator[None]:
+    """Let functions hear SQLAlchemy's events of these names for the time of the body."""
+    for name, function in listeners.items():
+        event.listen(target, name, function)
+    try:
+        yield
+    finally:
+        for name, function in listeners.items():
+            event.remove(target, name, function)
 
 
 def give(answer: Answer, cursor: Any, statement: str, context: Any) -> None:

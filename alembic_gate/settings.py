@@ -155,11 +155,6 @@ def given(environ: Mapping[str, str], name: str) -> str | None:
     return _Environment(environ).given(name)
 
 
-def shown_name(database: str) -> str:
-    """A database as a list names it, without what may be secret: of a URL, only its last part."""
-    return database.partition("?")[0].rpartition("/")[2] if "://" in database else database
-
-
 class _Environment:
     """One look-up for all variables: the `_FILE` form, service links, types, and errors that name the variable."""
 

@@ -9,36 +9,29 @@ from alembic_gate.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from alembic_gate.apply import Migration
+    from alembic_gate.lock import GateLock
 
 
-def upgrade(settings: Settings, target: str) -> None:
-    """Bring the database to `target`; returns only when it was read back there (I1), or is provably ahead."""
-    if wait.until_usable(settings, lambda left: look(settings, target, left, to_write=True)):
+def upgrade(settings: Settings) -> None:
+    """Bring the database to the target; returns only when it was read back there (I1), or is provably ahead."""
+    if wait.until_usable(settings, lambda left: look(settings, settings.target, left, to_write=True)):
         return
     from alembic_gate import lock
 
     with lock.acquire(settings) as gate:
         with gate.cursor():
-            if is_settled(settings, target, gate.connection):
+            if is_settled(settings, settings.target, gate.connection):
                 return
-        from alembic_gate.apply import Migration
-
-        migration = Migration(settings, gate, "upgrade", target)
-        migration.run()  # plan, recover what was interrupted, apply what is pending
-        read_back(migration)
+        migrate_and_read_back(settings, gate, "upgrade")
 
 
-def downgrade(settings: Settings, target: str) -> None:
-    """Take the database back to `target`: the same lock, journal and recovery; never by itself."""
+def downgrade(settings: Settings) -> None:
+    """Take the database back to the target: the same lock, journal and recovery; never by itself."""
     from alembic_gate import lock
-    from alembic_gate.apply import Migration
 
     wait.until_usable(settings, lambda left: look(settings, None, left, to_write=True))
     with lock.acquire(settings) as gate:
-        migration = Migration(settings, gate, "downgrade", target)
-        migration.run()
-        read_back(migration)
+        migrate_and_read_back(settings, gate, "downgrade")
 
 
 def look(settings: Settings, target: str | None, left: float, *, to_write: bool) -> bool:
@@ -69,9 +62,13 @@ def is_settled(settings: Settings, target: str, connection: connect.Connection) 
     return bool(said)
 
 
-def read_back(migration: "Migration") -> None:
-    """Read the version from the database once more, on another connection than the one that wrote it (I1)."""
-    found = {version for (version,) in migration.lock.rows(f"SELECT version_num FROM {migration.version_table}")}
+def migrate_and_read_back(settings: Settings, gate: "GateLock", direction: str) -> None:
+    """Run Alembic under the lock, and read the version once more, on another connection than wrote it (I1)."""
+    from alembic_gate.apply import Migration
+
+    migration = Migration(settings, gate, direction)
+    migration.run()  # plan, recover what was interrupted, apply what is pending
+    found = {version for (version,) in gate.rows(f"SELECT version_num FROM {migration.version_table}")}
     words = glance.names(found) or "base"
     if found != migration.heads:
         raise NotAtTarget(
