@@ -82,9 +82,8 @@ class Migration:
         """What Alembic calls for the revisions to run; between two of them, it has committed."""
         self._context = context
         self._enter_fence(context.connection)
-        self.version_table = ".".join(
-            f"`{part}`" for part in (context.version_table_schema, context.version_table) if part
-        )
+        parts = filter(None, (context.version_table_schema, context.version_table))
+        self.version_table = ".".join(f"`{part}`" for part in parts)
         self.heads = set(heads)
         context.on_version_apply_callbacks += (self._on_version_apply,)
         journal.adopt(self.lock, self.scripts, heads)
@@ -93,14 +92,12 @@ class Migration:
         self._external = context._in_external_transaction or context._transaction is not None
         self._session.owns_transaction = not self._external and not self._session.commits_by_itself()
         with _listening(context.connection, {"commit": self._on_commit, "rollback": self._on_rollback}):
-            row = self._interrupted_row(heads)
-            if row:
-                yield from self._run([self._step(row)], row)
+            if row := self._interrupted_row(heads):
+                script, is_upgrade = self.directory.get_revision(row.revision), row.direction == "upgrade"
+                yield from self._run([RevisionStep(self.directory.revision_map, script, is_upgrade)], row)
             target = self.settings.target
             if row and row.direction == self.direction and relative(target):
-                log.warning(
-                    "the interrupted %s is finished; '%s' is not counted again from here", self.direction, target
-                )
+                log.warning("the interrupted %s is finished; '%s' is not counted again", self.direction, target)
             else:
                 self._session.settle()  # before a target that does not exist
                 yield from self._run(self._plan(tuple(self.heads)), None)
@@ -113,28 +110,23 @@ class Migration:
         plan = self.directory._upgrade_revs if self.direction == "upgrade" else self.directory._downgrade_revs
         return plan(self.settings.target, current)
 
-    def _step(self, row: Row) -> RevisionStep:
-        script = self.directory.get_revision(row.revision)
-        return RevisionStep(self.directory.revision_map, script, is_upgrade=row.direction == "upgrade")
-
     def _interrupted_row(self, heads: Collection[str]) -> Row | None:
         """The open row that has to be finished first; those that somebody else has completed are closed."""
         resumable = []
         for row in journal.read_open_rows(self.lock.rows):
             action, why = decide_revision(row.revision, row.direction, self.scripts.graph, heads)
             if action is Action.REFUSE:
-                raise RevisionInterrupted(
+                what = (
                     f"the {row.direction} of revision '{row.revision}' was interrupted after {row.position} committed"
-                    f" statements, and cannot be finished: {why}"
                 )
+                raise RevisionInterrupted(f"{what} statements, and cannot be finished: {why}")
             if action is Action.RESUME:
                 resumable.append(row)
             elif journal.settle(self.lock, row, "applied" if row.direction == "upgrade" else "reverted"):
                 log.info("the %s of '%s' was completed by other means", row.direction, row.revision)
         if len(resumable) > 1:
-            raise RevisionInterrupted(
-                f"several revisions are interrupted: {names([row.revision for row in resumable])}"
-            )
+            found = names([row.revision for row in resumable])
+            raise RevisionInterrupted(f"several revisions are interrupted: {found}")
         return resumable[0] if resumable else None
 
     def _run(self, plan: list[Any], row: Row | None) -> Iterator[Any]:
@@ -142,9 +134,8 @@ class Migration:
             started = time.monotonic()
             revision = step.revision.revision
             script = self.scripts.by_revision[revision]
-            direction, doing, done = (
-                ("upgrade", "applying", "applied") if step.is_upgrade else ("downgrade", "reverting", "reverted")
-            )
+            direction = "upgrade" if step.is_upgrade else "downgrade"
+            doing, done = ("applying", "applied") if step.is_upgrade else ("reverting", "reverted")
             facts = {"revision": revision, "direction": direction, "index": index, "total": len(plan)}
             since = f", interrupted after {row.position} committed statements" if row else ""
             said = f"{doing} {index} of {len(plan)}: '{revision}' ({step.doc}){since}"
@@ -232,9 +223,7 @@ class Migration:
 
         listeners = {name: listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")}
         if self.lock.on_cluster:
-            listeners["engine_connect"] = lambda connection: see_all_writes_before_reading(
-                connection.connection.cursor()
-            )
+            listeners["engine_connect"] = lambda connection: see_all_writes_before_reading(connection.connection)
         with _listening(Engine, listeners):
             yield
 
@@ -283,12 +272,8 @@ class Migration:
         if number in (LOCK_WAIT_TIMEOUT, DEADLOCK):
             return LockTimeout(what, meaning="A transaction of somebody else was in the way")
         position = journal.note_failure(self.lock, durable.revision, what, durable.failed)
-        return RevisionFailed(
-            what,
-            meaning="Nothing of this revision is committed"
-            if position < 0
-            else f"The {position} statements before it are committed, and in the journal",
-        )
+        committed = f"The {position} statements before it are committed, and in the journal"
+        return RevisionFailed(what, meaning="Nothing of this revision is committed" if position < 0 else committed)
 
 
 @contextmanager

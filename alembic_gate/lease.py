@@ -55,8 +55,7 @@ class LeaseLock(GateLock):
         self._node = _NODE if self.rows(_IN_GROUP) else "''"
         self._until = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_SECONDS} SECOND"
         self.rows("SET SESSION innodb_lock_wait_timeout = 2")
-        with self.cursor() as cursor:
-            see_all_writes_before_reading(cursor)
+        see_all_writes_before_reading(connection)
         self.rows(_CREATE)
 
     def try_to_acquire(self) -> bool:
@@ -129,12 +128,12 @@ class LeaseLock(GateLock):
         try:
             table = self.table(LEASE_TABLE)
             cursor.execute(f"UPDATE {table} SET step = step + 1, node = {self._node} {where}", (self.token,))
+            if cursor.rowcount == 1:
+                return
         except Exception as error:
             if error_number(error) not in (LOCK_WAIT_TIMEOUT, DEADLOCK):
                 raise
-            raise LockLost("the lease is lost: another job took it over") from error
-        if cursor.rowcount != 1:
-            raise LockLost("the lease is lost: another job took it over")
+        raise LockLost("the lease is lost: another job took it over")
 
     def give_back(self) -> None:
         node = f"IF(%s OR (node = {self._node} AND IS_FREE_LOCK(%s)), '', node)"
@@ -159,14 +158,13 @@ class LeaseLock(GateLock):
 
     def _is_fence_free_on(self, node: str) -> bool:
         """Ask another node, which alone knows of a DDL that it has not done yet; False where it cannot be asked."""
-        settings, database = copy.copy(self.settings), copy.copy(self.settings.database)
-        settings.database = database
+        database = copy.copy(self.settings.database)
         database.host, _, port = node.rpartition(":")
         database.port = int(port)
         database.options = {name: value for name, value in database.options.items() if name != "unix_socket"}
         try:
             with closing(connect.connect(database, read_timeout=_NODE_ANSWERS_SECONDS)) as connection:
-                there = GateLock(settings, connection)
+                there = GateLock(self.settings, connection)
                 is_the_one = there.rows(f"SELECT {_NODE}") == [(node,)]
                 if is_the_one and there.is_fence_free():
                     return True
@@ -176,11 +174,11 @@ class LeaseLock(GateLock):
         return False
 
 
-def see_all_writes_before_reading(cursor: Any) -> None:
+def see_all_writes_before_reading(connection: Any) -> None:
     """Make reads of this session wait for every write that the cluster ordered before; on Galera a running DDL too.
 
     https://mariadb.com/docs/galera-cluster/reference/galera-cluster-system-variables#wsrep_sync_wait
     """
     for statement in ("SET SESSION wsrep_sync_wait = 15", "SET SESSION group_replication_consistency = 'BEFORE'"):
         with suppress(Exception):
-            cursor.execute(statement)
+            connection.cursor().execute(statement)
