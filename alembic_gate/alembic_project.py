@@ -20,8 +20,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from alembic_gate import connect, project, report
-from alembic_gate.classify import Kind, classify
-from alembic_gate.exits import BadUsage, DatabaseRefuses, DatabaseUnavailable, GraphBroken, RevisionUnknown
+from alembic_gate.classify import refusal
+from alembic_gate.exits import BadUsage, GraphBroken, RevisionUnknown
 from alembic_gate.glance import Sight, judge_graph, names
 from alembic_gate.graph import Standing, wanted
 from alembic_gate.project import Script, Scripts, checksum
@@ -94,7 +94,7 @@ def look_by_alembic(settings: Settings, sight: Sight) -> Sight:
             directory.run_env()
     except Exception as error:
         raise explained(settings, error) from error
-    return Sight(frozenset(versions), sight.interrupted, sight.journal)
+    return sight._replace(versions=frozenset(versions))
 
 
 def judge_by_alembic(
@@ -108,7 +108,7 @@ def judge_by_alembic(
     if project.has_own_version_table(settings.config):
         sight = look_by_alembic(settings, sight)
     named = revisions_named(settings) if revisions is None else revisions
-    return judge_graph(sight, scripts.graph, scripts.heads, set(named), connection)
+    return judge_graph(sight, scripts, named, connection)
 
 
 def revisions_named(settings: Settings) -> list[str]:
@@ -133,25 +133,16 @@ def print_sql(settings: Settings, current: Collection[str]) -> None:
 
 def explained(settings: Settings, error: BaseException) -> BaseException:
     """What went wrong outside of a revision: in the graph, the target or env.py's own connection."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     if isinstance(error, DBAPIError):
-        kind, meaning = classify(cause)
-        if kind is Kind.PERMANENT:
-            return DatabaseRefuses(f"env.py's connection: {meaning}")
-        return DatabaseUnavailable(f"env.py's connection: {meaning}")
-    return explained_graph(error, settings.target) or error
-
-
-def explained_graph(error: BaseException, target: str) -> Exception | None:
-    """Alembic's own complaints about revisions, as conditions."""
+        return refusal(error.orig or error, "env.py's connection: ")
     revision_error = error.__cause__ if isinstance(error.__cause__, complaints.RevisionError) else error
     text = str(error)
     if isinstance(revision_error, complaints.MultipleHeads | complaints.CycleDetected):
         return GraphBroken(text)
     if isinstance(revision_error, complaints.ResolutionError) or "Can't locate revision" in text:
-        if getattr(revision_error, "argument", None) == target or f"'{target}'" in text:
+        if getattr(revision_error, "argument", None) == settings.target or f"'{settings.target}'" in text:
             return BadUsage(f"the target is not a revision of this image: {text}")
         return RevisionUnknown(text)
     if isinstance(error, KeyError):
         return GraphBroken(f"a script goes back to {error}, which no script defines")
-    return BadUsage(text) if isinstance(error, CommandError) else None
+    return BadUsage(text) if isinstance(error, CommandError) else error

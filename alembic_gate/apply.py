@@ -116,10 +116,8 @@ class Migration:
         for row in journal.read_open_rows(self.lock.rows):
             action, why = decide_revision(row.revision, row.direction, self.scripts.graph, heads)
             if action is Action.REFUSE:
-                what = (
-                    f"the {row.direction} of revision '{row.revision}' was interrupted after {row.position} committed"
-                )
-                raise RevisionInterrupted(f"{what} statements, and cannot be finished: {why}")
+                what = f"the {row.direction} of revision '{row.revision}' was interrupted after {row.position}"
+                raise RevisionInterrupted(f"{what} committed statements, and cannot be finished: {why}")
             if action is Action.RESUME:
                 resumable.append(row)
             elif journal.settle(self.lock, row, "applied" if row.direction == "upgrade" else "reverted"):

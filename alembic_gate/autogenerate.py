@@ -8,7 +8,6 @@ from typing import Any
 
 from alembic.util import DispatchPriority
 
-NAME = "alembic.autogenerate.gate_tables"
 _OURS = ("alembic_gate_revision", "alembic_gate_lease")
 
 
@@ -17,12 +16,6 @@ def setup(plugin: Any) -> None:
     plugin.add_autogenerate_comparator(
         _leave_out_our_tables, "autogenerate", "alembic_gate", priority=DispatchPriority.LAST
     )
-
-
-def is_registered() -> bool:
-    from alembic.runtime import plugins
-
-    return NAME in plugins._all_plugins
 
 
 def _leave_out_our_tables(_context: Any, upgrade_ops: Any) -> None:

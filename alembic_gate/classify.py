@@ -5,6 +5,8 @@ Server errors: https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.
 
 from enum import Enum
 
+from alembic_gate.exits import DatabaseRefuses, DatabaseUnavailable, GateStop
+
 
 class Kind(Enum):
     TRANSIENT = "transient"
@@ -52,6 +54,13 @@ def classify(error: BaseException) -> tuple[Kind, str]:
     known = Kind.PERMANENT if number in PERMANENT else Kind.TRANSIENT if number in TRANSIENT else Kind.UNKNOWN
     said = error.args[1] if len(error.args) > 1 else error
     return known, f"{said} ({number})" if number else f"{type(error).__name__}: {said}"
+
+
+def refusal(error: BaseException, where: str = "") -> GateStop:
+    """What the server said where no step of the run explains it, as a condition."""
+    kind, said = classify(error)
+    condition = DatabaseRefuses if kind is Kind.PERMANENT else DatabaseUnavailable
+    return condition(where + said)
 
 
 def is_lost_connection(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 from alembic_gate import report, settings, signals
-from alembic_gate.exits import BadUsage, DatabaseRefuses, DatabaseUnavailable, ExitCode, GateStop, Terminated
+from alembic_gate.exits import BadUsage, ExitCode, GateStop, Terminated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,21 +47,15 @@ def main(arguments: list[str] | None = None) -> int:
         # What a signal interrupted may fail in a way of its own on the way out, and must not hide the signal.
         if ended := signals.received():
             return _end(ended.code, f"stopped by a signal ({ended.code.name}); the next start goes on from here", "")
-        if stop := error if isinstance(error, GateStop) else _refusal_of_the_server(error):
-            return _end(stop.code, str(stop), termination_log)
+        if type(error).__module__ == "pymysql.err":  # on a connection of the gate's own, such as the lock's
+            from alembic_gate.classify import refusal
+
+            error = refusal(error)
+        if isinstance(error, GateStop):
+            return _end(error.code, str(error), termination_log)
         report.log.say("error", "unexpected error", error=error)
         what = f"unexpected {type(error).__name__}: {error}. A bug of env.py, a script or the gate; see the traceback."
         return _end(ExitCode.UNEXPECTED, what, termination_log)
-
-
-def _refusal_of_the_server(error: BaseException) -> GateStop | None:
-    """What the server said on a connection of the gate's own, such as under the lock, where no step explains it."""
-    if type(error).__module__ != "pymysql.err":
-        return None
-    from alembic_gate.classify import Kind, classify
-
-    kind, said = classify(error)
-    return DatabaseRefuses(said) if kind is Kind.PERMANENT else DatabaseUnavailable(said)
 
 
 def _end(code: ExitCode, words: str, termination_log: str) -> int:

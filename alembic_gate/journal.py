@@ -108,14 +108,11 @@ def settle(lock: GateLock, row: Row, state: str, position: int | None = None) ->
     changes, values = "finished_at = UTC_TIMESTAMP(6)", [state]
     if position is not None:
         changes, values = "position = %s, digest = '', statement = NULL, fingerprint = NULL", [state, str(position)]
+    where = "WHERE revision = %s AND state = %s AND position = %s"
     with lock.transaction() as cursor:
-        cursor.execute(
-            f"UPDATE `{JOURNAL_TABLE}` SET state = %s, {changes}, host = %s WHERE revision = %s AND state = %s"
-            " AND position = %s",
-            (*values, who(), row.revision, row.state, row.position),
-        )
-        found: int = cursor.rowcount
-    return found == 1
+        statement = f"UPDATE `{JOURNAL_TABLE}` SET state = %s, {changes}, host = %s {where}"
+        cursor.execute(statement, (*values, who(), row.revision, row.state, row.position))
+        return bool(cursor.rowcount == 1)
 
 
 def note_failure(lock: GateLock, revision: str, error: str, failed: int) -> int:

@@ -43,14 +43,7 @@ class Log:
         with suppress(OSError, AttributeError):  # that nobody listens, or no more, is no reason to stop
             sys.stderr.write(lines)
 
-    def line(
-        self,
-        level: str,
-        message: str,
-        *arguments: object,
-        extra: "dict[str, Any] | None" = None,
-        error: BaseException | None = None,
-    ) -> str:
+    def line(self, level: str, message: str, *arguments: object, extra: "Any" = None, error: "Any" = None) -> str:
         """One line with its line feed, and the error's traceback: in JSON within it, in text below it.
 
         Empty below the level of the setting.

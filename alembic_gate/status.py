@@ -28,9 +28,8 @@ def wait_until_at_target(settings: Settings) -> None:
             log.info("waiting for '%s' to be upgraded to '%s'", settings.database.name, settings.target)
             said = True
         if time.monotonic() >= deadline:
-            raise NotAtTarget(
-                f"'{settings.database.name}' was not at '{settings.target}' within {settings.wait_timeout_seconds:g} s"
-            )
+            limit = f"{settings.wait_timeout_seconds:g} s"
+            raise NotAtTarget(f"'{settings.database.name}' was not at '{settings.target}' within {limit}")
         time.sleep(LOOK_AGAIN_SECONDS)
 
 
@@ -58,7 +57,7 @@ def _survey(settings: Settings, left: float) -> tuple[dict[str, Any], Standing]:
     scripts = scripts_of(settings)
     with closing(connect.connect(settings.database, connect_timeout=left)) as connection:
         sight, heads = _see(settings, connection), scripts.heads
-        place, words = glance.judge_graph(sight, scripts.graph, heads, set(heads), connection)
+        place, words = glance.judge_graph(sight, scripts, heads, connection)
         rows = journal.read_open_rows(connection.rows) if sight.journal else []
         changed = journal.changed_scripts(scripts, sight.versions, connection.rows) if sight.journal else []
     facts = ("revision", "direction", "state", "position", "statement", "error", "host")
@@ -95,8 +94,8 @@ def plan(settings: Settings, *, sql: bool) -> None:
         from alembic_gate.alembic_project import print_sql
 
         print_sql(settings, current)
-    for revision in [] if sql else pending:
-        print(revision)
+    else:
+        sys.stdout.writelines(f"{revision}\n" for revision in pending)
     sys.stdout.flush()
 
 
