@@ -6,8 +6,8 @@ What can be known without Alembic is in project.py, which is much quicker.
 import os
 import re
 import warnings
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from alembic import command
@@ -34,12 +34,9 @@ DRIVERS = ("pymysql", "aiomysql", "asyncmy")
 def open_project(settings: Settings) -> tuple[Config, ScriptDirectory, Scripts]:
     """Load the project with Alembic, its `sqlalchemy.url` set from our settings; raises BadUsage and GraphBroken."""
     config = alembic_config(settings)
-    try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):
-            directory = ScriptDirectory.from_config(config)
-            return config, directory, _scripts_of(directory, project.load(settings.config))
-    except (CommandError, complaints.RevisionError, KeyError) as error:
-        raise explained(settings, error) from error
+    with _explaining(settings), warnings.catch_warnings(action="ignore", category=UserWarning):
+        directory = ScriptDirectory.from_config(config)
+        return config, directory, _scripts_of(directory, project.load(settings.config))
 
 
 def alembic_config(settings: Settings) -> Config:
@@ -89,11 +86,8 @@ def look_by_alembic(settings: Settings, sight: Sight) -> Sight:
         versions.update(heads)
         return []
 
-    try:
-        with EnvironmentContext(config, directory, fn=note, dont_mutate=True):
-            directory.run_env()
-    except Exception as error:
-        raise explained(settings, error) from error
+    with _explaining(settings), EnvironmentContext(config, directory, fn=note, dont_mutate=True):
+        directory.run_env()
     return sight._replace(versions=frozenset(versions))
 
 
@@ -105,18 +99,14 @@ def judge_by_alembic(
         return Standing.BEHIND, ""
     scripts = open_project(settings)[2]
     revisions = wanted(scripts.graph, scripts.heads, target)
-    if project.has_own_version_table(settings.config):
-        sight = look_by_alembic(settings, sight)
     named = revisions_named(settings) if revisions is None else revisions
     return judge_graph(sight, scripts, named, connection)
 
 
 def revisions_named(settings: Settings) -> list[str]:
     """The revisions that the target names, by Alembic's own rules; raises BadUsage."""
-    try:
+    with _explaining(settings):
         return [script.revision for script in open_project(settings)[1].get_revisions(settings.target) if script]
-    except CommandError as error:
-        raise explained(settings, error) from error
 
 
 def print_sql(settings: Settings, current: Collection[str]) -> None:
@@ -125,8 +115,15 @@ def print_sql(settings: Settings, current: Collection[str]) -> None:
         raise BadUsage(f"Alembic makes SQL from one revision only, and the database is at {names(current)}")
     report.keep_our_log()
     config = alembic_config(settings)
-    try:
+    with _explaining(settings):
         command.upgrade(config, ":".join([*current, settings.target]), sql=True)
+
+
+@contextmanager
+def _explaining(settings: Settings) -> Iterator[None]:
+    """Raise in place of what the body raises what `explained` says of it."""
+    try:
+        yield
     except Exception as error:
         raise explained(settings, error) from error
 

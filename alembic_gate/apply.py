@@ -68,7 +68,9 @@ class Migration:
                 raise
             raise self._explained(error) from error
         finally:
-            self._leave_fence()
+            # Free the fence even where env.py keeps its connection in a pool; a broken connection has freed it.
+            with suppress(Exception):
+                self._session.run("SELECT RELEASE_LOCK(%s)", self.lock.fence)
         if self._context is None:
             raise BadUsage(
                 f"the env.py of '{self.settings.config}' ran no migrations",
@@ -188,9 +190,7 @@ class Migration:
     def _enter_fence(self, connection: Connection | None) -> None:
         """Check that env.py looks at our database, and put the fence on its connection."""
         if connection is None or connection.dialect.name not in ("mysql", "mariadb"):
-            raise BadUsage(
-                "env.py gives Alembic no connection to MySQL or MariaDB", advice="Use the `sqlalchemy.url` it gets"
-            )
+            raise BadUsage("env.py gives Alembic no connection to MySQL or MariaDB", advice="Use its `sqlalchemy.url`")
         dbapi_connection = connection.connection.dbapi_connection
         session = Session(connection.dialect, dbapi_connection, self.lock, self.scripts)
         if not self.lock.is_seen_from(session.cursor):
@@ -205,11 +205,6 @@ class Migration:
         connect.keep_alive(dbapi_connection)
         session.on_committed = self._say_committed
         self._session = session
-
-    def _leave_fence(self) -> None:
-        """Free the fence even where env.py keeps its connection in a pool; a broken connection has freed it."""
-        with suppress(Exception):
-            self._session.run("SELECT RELEASE_LOCK(%s)", self.lock.fence)
 
     @contextmanager
     def _watching(self) -> Iterator[None]:

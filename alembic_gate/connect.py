@@ -58,7 +58,7 @@ def connect(
 
     Raises what PyMySQL raises (see `classify`).
     """
-    patience = database.options.get("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    patience = int(database.options.get("connect_timeout", CONNECT_TIMEOUT_SECONDS))
     arguments: dict[str, Any] = {
         "read_timeout": read_timeout,
         **database.options,

@@ -122,7 +122,7 @@ class DurableRevision:
                 log.debug("'%s' could not be set up again: %s", summary(statement), error)
         for name, value in answer.variables or ():
             self.session.run(f"SET @`{name}` = %s", value)
-        tables = set(map(str, statements.targets(statement) or ()))
+        tables = set(statements.targets(statement) or ())
         if kind is Kind.TEMPORARY and not statements.is_drop(statement) and not answer.error:
             self._temporary |= tables
         elif statements.is_drop(statement):

@@ -6,6 +6,7 @@ https://mariadb.com/docs/server/reference/sql-statements/data-definition/atomic-
 
 import hashlib
 import re
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
@@ -34,12 +35,10 @@ class Verdict(Enum):
 def take(cursor: Any, statement: str) -> Fingerprint:
     """Digest what a DDL touches, on the connection that runs it; one round trip for each object."""
     touched = targets(statement)
-    if touched is None:
-        return {_WHOLE_SCHEMA: _whole_schema(cursor)}
-    return {str(target): _shown(cursor, target.kind, target.name) for target in touched}
+    return take_again(cursor, [_WHOLE_SCHEMA] if touched is None else touched)
 
 
-def take_again(cursor: Any, before: Fingerprint) -> Fingerprint:
+def take_again(cursor: Any, before: Iterable[str]) -> Fingerprint:
     """Digest the same objects as `before`."""
     return {
         label: _whole_schema(cursor) if label == _WHOLE_SCHEMA else _shown(cursor, *label.split(" ", 1))

@@ -48,8 +48,6 @@ def judge(settings: Settings, sight: Sight, target: str, connection: connect.Con
 
     Raises GraphBroken when the scripts are no history.
     """
-    if project.has_own_version_table(settings.config):
-        return None
     known = project.known_heads(settings.config) if target in ("head", "heads") else None
     if known is not None and known == sight.versions and not sight.interrupted:
         return Standing.AT_TARGET, f"at {names(known)}"

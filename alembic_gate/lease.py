@@ -11,7 +11,7 @@ whole group. So a checkpoint notes its node, and whoever comes next asks that ve
 import copy
 import secrets
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any
 
 from alembic_gate import connect
@@ -89,11 +89,9 @@ class LeaseLock(GateLock):
         try:
             free = self._heartbeat("FOR UPDATE")[:2] == self._seen[0]
             for part, expires in (("holder", "NULL"), ("heartbeat", self._until)) if free else ():
-                self.rows(
-                    f"INSERT INTO {LEASE_TABLE} (part, token, owner, expires) VALUES (%s, %s, %s, {expires})"
-                    f" ON DUPLICATE KEY UPDATE token = %s, owner = %s, expires = {expires}",
-                    *(part, self.token, who(), self.token, who()),
-                )
+                row = f"(part, token, owner, expires) VALUES (%s, %s, %s, {expires})"
+                change = "token = VALUES(token), owner = VALUES(owner), expires = VALUES(expires)"
+                self.rows(f"INSERT INTO {LEASE_TABLE} {row} ON DUPLICATE KEY UPDATE {change}", part, self.token, who())
             self.rows("COMMIT")
         except connect.Error:
             with suppress(connect.Error):
@@ -142,7 +140,7 @@ class LeaseLock(GateLock):
         if not self._interrupted:
             self.rows(statement, *parameters)
             return
-        with closing(connect.connect(self.settings.database)) as second:
+        with connect.connect(self.settings.database) as second:
             second.rows(statement, *parameters)
 
     def is_fence_free(self) -> bool:
@@ -163,7 +161,7 @@ class LeaseLock(GateLock):
         database.port = int(port)
         database.options = {name: value for name, value in database.options.items() if name != "unix_socket"}
         try:
-            with closing(connect.connect(database, read_timeout=_NODE_ANSWERS_SECONDS)) as connection:
+            with connect.connect(database, read_timeout=_NODE_ANSWERS_SECONDS) as connection:
                 there = GateLock(self.settings, connection)
                 is_the_one = there.rows(f"SELECT {_NODE}") == [(node,)]
                 if is_the_one and there.is_fence_free():

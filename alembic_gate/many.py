@@ -87,9 +87,8 @@ def share(databases: list[str], environ: Mapping[str, str]) -> list[str]:
     """
     index, total = environ.get("JOB_COMPLETION_INDEX", "0"), environ.get("JOB_COMPLETIONS", "1")
     if not (index.isdigit() and total.isdigit() and int(index) < int(total)):
-        raise BadUsage(
-            "JOB_COMPLETION_INDEX and JOB_COMPLETIONS do not fit", advice="Set JOB_COMPLETIONS to completions"
-        )
+        what = "JOB_COMPLETION_INDEX and JOB_COMPLETIONS do not fit"
+        raise BadUsage(what, advice="Set JOB_COMPLETIONS to the Job's completions")
     return databases[int(index) :: int(total)]
 
 

@@ -157,9 +157,8 @@ def _place(folder: str, head_script: str) -> str:
 
 def _listing(folder: str) -> str:
     """A digest of the names, sizes and times of all scripts: one `stat` each is the price of noticing an edit."""
-    with os.scandir(folder) as entries:
-        stats = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith(".py")]
-    found = "\n".join(sorted(f"{name} {status.st_size} {int(status.st_mtime)}" for name, status in stats))
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".py"))
+    found = "\n".join(f"{name} {_stamp(os.path.join(folder, name))}" for name in names)
     return hashlib.sha256(found.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -12,9 +12,7 @@ from collections.abc import Mapping
 from alembic_gate.exits import BadUsage
 from alembic_gate.report import LEVELS
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+Options = dict[str, str | int]
 
 SSL_MODES = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 SCHEMES = ("mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql")
@@ -86,7 +84,7 @@ class Database:
 
     def __init__(self, host: str, port: int, user: str, password: str, name: str, tls: Tls) -> None:
         self.host, self.port, self.user, self.password, self.name, self.tls = host, port, user, password, name, tls
-        self.options: dict[str, Any] = {}
+        self.options: Options = {}
 
     def __str__(self) -> str:
         where = self.options.get("unix_socket") or f"{self.host}:{self.port}"
@@ -128,11 +126,8 @@ class Settings:
 def report_settings(environ: Mapping[str, str]) -> tuple[str, str, str]:
     """Read how to log, before anything else can fail: (format, level, path of the termination message)."""
     values = _Environment(environ)
-    return (
-        values.choice("GATE_LOG_FORMAT", "text", "json"),
-        values.choice("GATE_LOG_LEVEL", *LEVELS),
-        values.text("GATE_TERMINATION_LOG"),
-    )
+    form, level = values.choice("GATE_LOG_FORMAT", "text", "json"), values.choice("GATE_LOG_LEVEL", *LEVELS)
+    return form, level, values.text("GATE_TERMINATION_LOG")
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -252,9 +247,9 @@ def _from_url(url: str, values: _Environment) -> Database:
     return database
 
 
-def _options(query: str) -> "dict[str, Any]":
+def _options(query: str) -> Options:
     """Read the URL's query parameters."""
-    found: dict[str, Any] = {}
+    found: Options = {}
     for pair in filter(None, query.split("&")):
         name, _, raw = pair.partition("=")
         value = _unquote(raw.replace("+", " "))
@@ -273,7 +268,7 @@ def _options(query: str) -> "dict[str, Any]":
     return found
 
 
-def _tls(values: _Environment, ssl: "dict[str, Any]") -> Tls:
+def _tls(values: _Environment, ssl: Options) -> Tls:
     names = {"MYSQL_SSL_MODE": "mode", "MYSQL_SSL_CA": "ca", "MYSQL_SSL_CERT": "cert", "MYSQL_SSL_KEY": "key"}
     given = {name: value for name in names if (value := values.given(name))}
     if ssl and given:
@@ -294,7 +289,7 @@ def _tls(values: _Environment, ssl: "dict[str, Any]") -> Tls:
     return tls
 
 
-def _tls_from_url(ssl: "dict[str, Any]") -> Tls:
+def _tls_from_url(ssl: Options) -> Tls:
     """The mode that PyMySQL's parameters stand for: a CA verifies the host name too, unless that is switched off."""
     if ssl.pop("ssl_disabled", False):
         if ssl:

@@ -1,42 +1,50 @@
 """The story of a run: wait, look, lock, plan, recover, apply, read back; each a call whose name says it."""
 
-from contextlib import closing
-
-from alembic_gate import connect, glance, wait
+from alembic_gate import connect, glance, project, wait
 from alembic_gate.exits import NotAtTarget
 from alembic_gate.report import log
 from alembic_gate.settings import Settings
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from alembic_gate.lock import GateLock
-
 
 def upgrade(settings: Settings) -> None:
     """Bring the database to the target; returns only when it was read back there (I1), or is provably ahead."""
-    if wait.until_usable(settings, lambda left: look(settings, settings.target, left, to_write=True)):
-        return
-    from alembic_gate import lock
-
-    with lock.acquire(settings) as gate:
-        with gate.cursor():
-            if is_settled(settings, settings.target, gate.connection):
-                return
-        migrate_and_read_back(settings, gate, "upgrade")
+    if not wait.until_usable(settings, lambda left: look(settings, settings.target, left, to_write=True)):
+        migrate(settings, "upgrade")
 
 
 def downgrade(settings: Settings) -> None:
     """Take the database back to the target: the same lock, journal and recovery; never by itself."""
+    wait.until_usable(settings, lambda left: look(settings, None, left, to_write=True))
+    migrate(settings, "downgrade")
+
+
+def migrate(settings: Settings, direction: str) -> None:
+    """Lock, look again, plan, recover, apply; and read back, on another connection than the one that wrote (I1)."""
     from alembic_gate import lock
 
-    wait.until_usable(settings, lambda left: look(settings, None, left, to_write=True))
     with lock.acquire(settings) as gate:
-        migrate_and_read_back(settings, gate, "downgrade")
+        if direction == "upgrade":
+            with gate.cursor():
+                if is_settled(settings, settings.target, gate.connection):
+                    return
+        from alembic_gate.apply import Migration
+
+        migration = Migration(settings, gate, direction)
+        migration.run()  # plan, recover what was interrupted, apply what is pending
+        found = {version for (version,) in gate.rows(f"SELECT version_num FROM {migration.version_table}")}
+        words = glance.names(found) or "base"
+        if found != migration.heads:
+            raise NotAtTarget(
+                f"the database is at {words} and should be at {glance.names(migration.heads) or 'base'}",
+                meaning="env.py did not commit, or somebody else moved the version at the same time",
+                advice="Look at env.py's transactions, then start again",
+            )
+        log.info("the database is at %s, read back", words)
 
 
 def look(settings: Settings, target: str | None, left: float, *, to_write: bool) -> bool:
     """Open a connection and look; True when nothing is left to do for `target`. Raises what `wait` tells apart."""
-    with closing(connect.connect(settings.database, quick=True, connect_timeout=left, read_timeout=left)) as connection:
+    with connect.connect(settings.database, quick=True, connect_timeout=left, read_timeout=left) as connection:
         if target is not None and is_settled(settings, target, connection):
             return True
         if to_write:
@@ -46,7 +54,7 @@ def look(settings: Settings, target: str | None, left: float, *, to_write: bool)
 
 def is_settled(settings: Settings, target: str, connection: connect.Connection) -> bool:
     """Tell whether nothing is left to do, and say so; raises RevisionUnknown, GraphBroken and ScriptChanged."""
-    sight = glance.look(connection)
+    sight = see(settings, connection)
     verdict = glance.judge(settings, sight, target, connection)
     if verdict is None:
         from alembic_gate.alembic_project import judge_by_alembic
@@ -62,18 +70,11 @@ def is_settled(settings: Settings, target: str, connection: connect.Connection) 
     return bool(said)
 
 
-def migrate_and_read_back(settings: Settings, gate: "GateLock", direction: str) -> None:
-    """Run Alembic under the lock, and read the version once more, on another connection than wrote it (I1)."""
-    from alembic_gate.apply import Migration
+def see(settings: Settings, connection: connect.Connection) -> glance.Sight:
+    """Look at the database; through env.py where that names a version table of its own."""
+    sight = glance.look(connection)
+    if not project.has_own_version_table(settings.config):
+        return sight
+    from alembic_gate.alembic_project import look_by_alembic
 
-    migration = Migration(settings, gate, direction)
-    migration.run()  # plan, recover what was interrupted, apply what is pending
-    found = {version for (version,) in gate.rows(f"SELECT version_num FROM {migration.version_table}")}
-    words = glance.names(found) or "base"
-    if found != migration.heads:
-        raise NotAtTarget(
-            f"the database is at {words} and should be at {glance.names(migration.heads) or 'base'}",
-            meaning="env.py did not commit, or somebody else moved the version at the same time",
-            advice="Look at env.py's transactions, then start again",
-        )
-    log.info("the database is at %s, read back", words)
+    return look_by_alembic(settings, sight)
