@@ -47,6 +47,7 @@ def alembic_config(settings: Settings) -> Config:
             meaning="The working directory is not the project's, or the image lacks it",
             advice="Set ALEMBIC_CONFIG to the path of the project's alembic.ini",
         )
+    report.keep_our_log()  # whatever its env.py configures
     # As the `alembic` command combines the two files.
     toml = settings.config if os.path.basename(settings.config) == "pyproject.toml" else "pyproject.toml"
     config = Config("alembic.ini" if toml == settings.config else settings.config, toml_file=toml)
@@ -78,7 +79,6 @@ def relative(target: str) -> bool:
 
 def look_by_alembic(settings: Settings, sight: Sight) -> Sight:
     """Ask the project's own env.py for the versions, where it names its own version table; writes nothing."""
-    report.keep_our_log()
     config, directory, _ = open_project(settings)
     versions: set[str] = set()
 
@@ -113,7 +113,6 @@ def print_sql(settings: Settings, current: Collection[str]) -> None:
     """Print the SQL of the pending revisions, as env.py's offline mode makes it."""
     if len(current) > 1:
         raise BadUsage(f"Alembic makes SQL from one revision only, and the database is at {names(current)}")
-    report.keep_our_log()
     config = alembic_config(settings)
     with _explaining(settings):
         command.upgrade(config, ":".join([*current, settings.target]), sql=True)

@@ -6,7 +6,7 @@ https://alembic.sqlalchemy.org/en/latest/api/runtime.html#alembic.runtime.enviro
 import gc
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from alembic.runtime.environment import EnvironmentContext
@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.exc import DBAPIError
 
-from alembic_gate import connect, journal, report, signals
+from alembic_gate import connect, journal, signals
 from alembic_gate.alembic_project import explained, open_project, relative
 from alembic_gate.answers import Answer
 from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, error_number, is_lost_connection
@@ -51,7 +51,6 @@ class Migration:
 
     def run(self) -> None:
         """Apply what is pending; raises GateStop, with the journal saying how far it came."""
-        report.keep_our_log()
         journal.ensure_table(self.lock)  # before env.py connects, to a node of a cluster that may be behind
         gc.freeze()  # what is imported stays: no need to go through it again and again
         try:
@@ -206,8 +205,7 @@ class Migration:
         session.on_committed = self._say_committed
         self._session = session
 
-    @contextmanager
-    def _watching(self) -> Iterator[None]:
+    def _watching(self) -> AbstractContextManager[None]:
         """See every statement of every SQLAlchemy engine in this process."""
 
         def listener(name: str) -> Callable[..., Any]:
@@ -217,8 +215,7 @@ class Migration:
         listeners = {name: listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")}
         if self.lock.on_cluster:
             listeners["engine_connect"] = lambda connection: see_all_writes_before_reading(connection.connection)
-        with _listening(Engine, listeners):
-            yield
+        return _listening(Engine, listeners)
 
     def _take(self, name: str, cursor: Any, statement: str, *rest: Any) -> bool:
         """Hand a statement of the running revision to the journal; False leaves it to SQLAlchemy."""

@@ -54,7 +54,7 @@ def judge(settings: Settings, sight: Sight, target: str, connection: connect.Con
     scripts = project.load(settings.config)
     if scripts is None:
         return None
-    assert_sound(scripts.graph, scripts.heads)
+    assert_sound(scripts.graph)
     revisions = wanted(scripts.graph, scripts.heads, target)
     return judge_graph(sight, scripts, revisions, connection) if revisions is not None else None
 
@@ -92,12 +92,6 @@ def assert_startable(settings: Settings, place: Standing, words: str) -> str | N
         what = f"the database is ahead of this image ({words}), and GATE_WHEN_AHEAD=fail"
         raise RevisionUnknown(what, meaning="A newer image has upgraded it; this one's head is among the ancestors")
     return f"the database is ahead of this image ({words}): a newer image has upgraded it, nothing to do"
-
-
-def assert_writable(connection: connect.Connection) -> None:
-    """Raise 1290, which `wait` knows to be transient: a primary in failover is read-only for a moment."""
-    if connection.rows("SELECT @@global.read_only + @@global.innodb_read_only")[0][0]:
-        raise connect.OperationalError(1290, "the server is read-only")
 
 
 def names(revisions: Collection[str]) -> str:

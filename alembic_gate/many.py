@@ -95,7 +95,7 @@ def share(databases: list[str], environ: Mapping[str, str]) -> list[str]:
 def environment_of(database: str, environ: Mapping[str, str]) -> dict[str, str]:
     """The settings of one database: those of this process with another name, or another URL, in them."""
     ours = {name: value for name, value in environ.items() if not _NAMES_A_DATABASE.match(name)}
-    url = settings.given(environ, "DATABASE_URL")
+    url = settings.Environment(environ).given("DATABASE_URL")
     if "://" in database:
         ours = {name: value for name, value in ours.items() if not re.match(r"MYSQL_(HOST|PORT|USER|PASSWORD)", name)}
         return ours | {"DATABASE_URL": database}

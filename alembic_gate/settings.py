@@ -110,7 +110,7 @@ class Database:
 class Settings:
     """Everything a run needs to know from outside; made by `read`."""
 
-    def __init__(self, values: "_Environment") -> None:
+    def __init__(self, values: "Environment") -> None:
         self.database = _database(values)
         self.config = values.text("ALEMBIC_CONFIG")
         self.target = values.text("GATE_TARGET")
@@ -125,7 +125,7 @@ class Settings:
 
 def report_settings(environ: Mapping[str, str]) -> tuple[str, str, str]:
     """Read how to log, before anything else can fail: (format, level, path of the termination message)."""
-    values = _Environment(environ)
+    values = Environment(environ)
     form, level = values.choice("GATE_LOG_FORMAT", "text", "json"), values.choice("GATE_LOG_LEVEL", *LEVELS)
     return form, level, values.text("GATE_TERMINATION_LOG")
 
@@ -137,20 +137,15 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         if name.startswith("GATE_") and not known:
             ours = ", ".join(sorted(name for name in VARIABLES if name.startswith("GATE_")))
             raise BadUsage(f"{name} is not a setting", advice=f"The GATE_ settings are {ours}")
-    return Settings(_Environment(environ))
+    return Settings(Environment(environ))
 
 
 def sqlalchemy_url_from_environment(environ: Mapping[str, str] = os.environ) -> str:
     """The URL of the database that the environment names, for an `env.py` under the plain `alembic` command."""
-    return _database(_Environment(environ)).sqlalchemy_url()
+    return _database(Environment(environ)).sqlalchemy_url()
 
 
-def given(environ: Mapping[str, str], name: str) -> str | None:
-    """One variable as it is set, directly or in the file that NAME_FILE names."""
-    return _Environment(environ).given(name)
-
-
-class _Environment:
+class Environment:
     """One look-up for all variables: the `_FILE` form, service links, types, and errors that name the variable."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -208,7 +203,7 @@ def _shape(value: str) -> str:
     return f"{len(value)} character{'s' if len(value) != 1 else ''} ({' and '.join(kinds) or 'nothing'})"
 
 
-def _database(values: _Environment) -> Database:
+def _database(values: Environment) -> Database:
     url = values.given("DATABASE_URL")
     parts = ["MYSQL_HOST", "MYSQL_USER", "MYSQL_DATABASE", "MYSQL_PORT", "MYSQL_PASSWORD"]
     given = [name for name in parts if values.given(name) is not None]
@@ -223,7 +218,7 @@ def _database(values: _Environment) -> Database:
     return Database(host, values.whole("MYSQL_PORT", 1, 65535), user, password, name, _tls(values, {}))
 
 
-def _from_url(url: str, values: _Environment) -> Database:
+def _from_url(url: str, values: Environment) -> Database:
     match = _URL.fullmatch(url.strip())
     # With two '@' in it, a part of the password would be taken for the host, and shown.
     if match is None or url.count("@") > 1:
@@ -268,7 +263,7 @@ def _options(query: str) -> Options:
     return found
 
 
-def _tls(values: _Environment, ssl: Options) -> Tls:
+def _tls(values: Environment, ssl: Options) -> Tls:
     names = {"MYSQL_SSL_MODE": "mode", "MYSQL_SSL_CA": "ca", "MYSQL_SSL_CERT": "cert", "MYSQL_SSL_KEY": "key"}
     given = {name: value for name in names if (value := values.given(name))}
     if ssl and given:

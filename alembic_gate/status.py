@@ -105,7 +105,7 @@ def scripts_of(settings: Settings) -> Scripts:
         from alembic_gate.alembic_project import open_project
 
         scripts = open_project(settings)[2]
-    assert_sound(scripts.graph, scripts.heads)
+    assert_sound(scripts.graph)
     return scripts
 
 

@@ -47,8 +47,9 @@ def look(settings: Settings, target: str | None, left: float, *, to_write: bool)
     with connect.connect(settings.database, quick=True, connect_timeout=left, read_timeout=left) as connection:
         if target is not None and is_settled(settings, target, connection):
             return True
-        if to_write:
-            glance.assert_writable(connection)
+        if to_write and connection.rows("SELECT @@global.read_only + @@global.innodb_read_only")[0][0]:
+            # `wait` knows it to be transient: a primary in failover is read-only for a moment.
+            raise connect.OperationalError(1290, "the server is read-only")
         return False
 
 
