@@ -105,8 +105,9 @@ def judge_by_alembic(
 
 def revisions_named(settings: Settings) -> list[str]:
     """The revisions that the target names, by Alembic's own rules; raises BadUsage."""
+    directory = open_project(settings)[1]
     with _explaining(settings):
-        return [script.revision for script in open_project(settings)[1].get_revisions(settings.target) if script]
+        return [script.revision for script in directory.get_revisions(settings.target) if script]
 
 
 def print_sql(settings: Settings, current: Collection[str]) -> None:

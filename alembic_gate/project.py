@@ -29,7 +29,7 @@ _STRING = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 # The manifest's first line: where the scripts are, what configuration and scripts looked like, and the one head.
 _Manifest = namedtuple("_Manifest", "folder stamp listing head head_script place")
-# One revision as its script states it; `needs` are its parents and its dependencies.
+# One revision as its script states it.
 Script = namedtuple("Script", "revision parents depends_on floor checksum path")
 
 
