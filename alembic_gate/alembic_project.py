@@ -6,8 +6,8 @@ What can be known without Alembic is in project.py, which is much quicker.
 import os
 import re
 import warnings
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from alembic import command
@@ -20,8 +20,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from alembic_gate import connect, project, report
-from alembic_gate.classify import Kind, classify, is_lost_connection
-from alembic_gate.exits import BadUsage, DatabaseRefuses, DatabaseUnavailable, GraphBroken, RevisionUnknown
+from alembic_gate.classify import Kind, classify, is_lost_connection, refusal
+from alembic_gate.exits import BadUsage, GraphBroken, RevisionUnknown
 from alembic_gate.glance import Sight, judge_graph, names
 from alembic_gate.graph import Standing, wanted
 from alembic_gate.project import Script, Scripts, checksum
@@ -34,12 +34,9 @@ DRIVERS = ("pymysql", "aiomysql", "asyncmy")
 def open_project(settings: Settings) -> tuple[Config, ScriptDirectory, Scripts]:
     """Load the project with Alembic, its `sqlalchemy.url` set from our settings; raises BadUsage and GraphBroken."""
     config = alembic_config(settings)
-    try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):
-            directory = ScriptDirectory.from_config(config)
-            return config, directory, _scripts_of(directory, project.load(settings.config))
-    except (CommandError, complaints.RevisionError, KeyError) as error:
-        raise explained(settings, error) from error
+    with _explaining(settings), warnings.catch_warnings(action="ignore", category=UserWarning):
+        directory = ScriptDirectory.from_config(config)
+        return config, directory, _scripts_of(directory, project.load(settings.config))
 
 
 def alembic_config(settings: Settings) -> Config:
@@ -50,6 +47,7 @@ def alembic_config(settings: Settings) -> Config:
             meaning="The working directory is not the project's, or the image lacks it",
             advice="Set ALEMBIC_CONFIG to the path of the project's alembic.ini",
         )
+    report.keep_our_log()  # whatever its env.py configures
     # As the `alembic` command combines the two files.
     toml = settings.config if os.path.basename(settings.config) == "pyproject.toml" else "pyproject.toml"
     config = Config("alembic.ini" if toml == settings.config else settings.config, toml_file=toml)
@@ -81,7 +79,6 @@ def relative(target: str) -> bool:
 
 def look_by_alembic(settings: Settings, sight: Sight) -> Sight:
     """Ask the project's own env.py for the versions, where it names its own version table; writes nothing."""
-    report.keep_our_log()
     config, directory, _ = open_project(settings)
     versions: set[str] = set()
 
@@ -89,12 +86,9 @@ def look_by_alembic(settings: Settings, sight: Sight) -> Sight:
         versions.update(heads)
         return []
 
-    try:
-        with EnvironmentContext(config, directory, fn=note, dont_mutate=True):
-            directory.run_env()
-    except Exception as error:
-        raise explained(settings, error) from error
-    return Sight(frozenset(versions), sight.interrupted, sight.journal)
+    with _explaining(settings), EnvironmentContext(config, directory, fn=note, dont_mutate=True):
+        directory.run_env()
+    return sight._replace(versions=frozenset(versions))
 
 
 def judge_by_alembic(
@@ -105,59 +99,55 @@ def judge_by_alembic(
         return Standing.BEHIND, ""
     scripts = open_project(settings)[2]
     revisions = wanted(scripts.graph, scripts.heads, target)
-    if project.has_own_version_table(settings.config):
-        sight = look_by_alembic(settings, sight)
     named = revisions_named(settings) if revisions is None else revisions
-    return judge_graph(sight, scripts.graph, scripts.heads, set(named), connection)
+    return judge_graph(sight, scripts, named, connection)
 
 
 def revisions_named(settings: Settings) -> list[str]:
     """The revisions that the target names, by Alembic's own rules; raises BadUsage."""
-    try:
-        return [script.revision for script in open_project(settings)[1].get_revisions(settings.target) if script]
-    except CommandError as error:
-        raise explained(settings, error) from error
+    directory = open_project(settings)[1]
+    with _explaining(settings):
+        return [script.revision for script in directory.get_revisions(settings.target) if script]
 
 
 def print_sql(settings: Settings, current: Collection[str]) -> None:
     """Print the SQL of the pending revisions, as env.py's offline mode makes it."""
     if len(current) > 1:
         raise BadUsage(f"Alembic makes SQL from one revision only, and the database is at {names(current)}")
-    report.keep_our_log()
     config = alembic_config(settings)
-    try:
+    with _explaining(settings):
         command.upgrade(config, ":".join([*current, settings.target]), sql=True)
+
+
+@contextmanager
+def _explaining(settings: Settings) -> Iterator[None]:
+    """Raise in place of what the body raises what `explained` says of it."""
+    try:
+        yield
     except Exception as error:
         raise explained(settings, error) from error
 
 
 def explained(settings: Settings, error: BaseException) -> BaseException:
     """What went wrong outside of a revision: in the graph, the target or env.py's own connection."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     if isinstance(error, DBAPIError):
+        cause = error.orig or error
         kind, meaning = classify(cause)
-        if kind is Kind.PERMANENT:
-            return DatabaseRefuses(f"env.py's connection: {meaning}")
         if kind is Kind.UNKNOWN and error.statement and not is_lost_connection(cause):
             return BadUsage(
                 f"the server refuses a statement of env.py or of Alembic itself: {meaning}",
                 meaning="It is none of a revision's",
                 advice="Run `alembic current` with that env.py to see which one",
             )
-        return DatabaseUnavailable(f"env.py's connection: {meaning}")
-    return explained_graph(error, settings.target) or error
-
-
-def explained_graph(error: BaseException, target: str) -> Exception | None:
-    """Alembic's own complaints about revisions, as conditions."""
+        return refusal(cause, "env.py's connection: ")
     revision_error = error.__cause__ if isinstance(error.__cause__, complaints.RevisionError) else error
     text = str(error)
     if isinstance(revision_error, complaints.MultipleHeads | complaints.CycleDetected):
         return GraphBroken(text)
     if isinstance(revision_error, complaints.ResolutionError) or "Can't locate revision" in text:
-        if getattr(revision_error, "argument", None) == target or f"'{target}'" in text:
+        if getattr(revision_error, "argument", None) == settings.target or f"'{settings.target}'" in text:
             return BadUsage(f"the target is not a revision of this image: {text}")
         return RevisionUnknown(text)
     if isinstance(error, KeyError):
         return GraphBroken(f"a script goes back to {error}, which no script defines")
-    return BadUsage(text) if isinstance(error, CommandError) else None
+    return BadUsage(text) if isinstance(error, CommandError) else error

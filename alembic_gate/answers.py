@@ -87,8 +87,8 @@ class Recorder:
         self._noted = 0
         self._chunk = b""
 
-    def add(self, answer: Answer) -> None:
-        """Keep an answer until the next checkpoint."""
+    def add(self, answer: Answer) -> Answer:
+        """Keep an answer until the next checkpoint, and return it."""
         try:
             line = encode(answer)
         except (TypeError, ValueError):
@@ -98,6 +98,7 @@ class Recorder:
             if self._room < 0:
                 line = encode(Answer(answer.digest, kept=False))
         self._pending.append(line)
+        return answer
 
     def forget_last(self) -> None:
         """Take back the last answer: its statement is sent again."""
@@ -129,12 +130,10 @@ _BACK = {name: back for name, _, back in _CARRIED.values()}
 
 def _tagged(value: Any) -> Any:
     """Carry a value that JSON lacks as {type: text}; rows hold no dictionaries of their own."""
-    name, there, _ = _CARRIED[type(value)] if type(value) in _CARRIED else _unknown(value)
+    if type(value) not in _CARRIED:
+        raise TypeError(type(value).__name__)
+    name, there, _ = _CARRIED[type(value)]
     return {name: there(value)}
-
-
-def _unknown(value: Any) -> Any:
-    raise TypeError(type(value).__name__)
 
 
 def _untagged(tagged: dict[str, Any]) -> Any:

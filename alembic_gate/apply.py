@@ -6,17 +6,17 @@ https://alembic.sqlalchemy.org/en/latest/api/runtime.html#alembic.runtime.enviro
 import gc
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationStep, RevisionStep
+from alembic.runtime.migration import RevisionStep
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.exc import DBAPIError
 
-from alembic_gate import connect, journal, report, signals
+from alembic_gate import connect, journal, signals
 from alembic_gate.alembic_project import explained, open_project, relative
 from alembic_gate.answers import Answer
 from alembic_gate.classify import DEADLOCK, LOCK_WAIT_TIMEOUT, error_number, is_lost_connection
@@ -45,11 +45,8 @@ from alembic_gate.versions import versions_as_text
 class Migration:
     """One run of `upgrade` or `downgrade` through Alembic, under the gate lock."""
 
-    def __init__(self, settings: Settings, lock: GateLock, direction: str, target: str) -> None:
-        self.settings = settings
-        self.lock = lock
-        self.direction = direction
-        self.target = target
+    def __init__(self, settings: Settings, lock: GateLock, direction: str) -> None:
+        self.settings, self.lock, self.direction = settings, lock, direction
         self.config, self.directory, self.scripts = open_project(settings)
         self.heads: set[str] = set()
         self.version_table = ""
@@ -63,7 +60,6 @@ class Migration:
 
     def run(self) -> None:
         """Apply what is pending; raises GateStop, with the journal saying how far it came."""
-        report.keep_our_log()
         journal.ensure_table(self.lock)  # before env.py connects, to a node of a cluster that may be behind
         gc.freeze()  # what is imported stays: no need to go through it again and again
         try:
@@ -81,7 +77,9 @@ class Migration:
                 raise
             raise self._explained(error) from error
         finally:
-            self._leave_fence()
+            # Free the fence even where env.py keeps its connection in a pool; a broken connection has freed it.
+            with suppress(Exception):
+                self._session.run("SELECT RELEASE_LOCK(%s)", self.lock.fence)
         if self._context is None:
             raise BadUsage(
                 f"the env.py of '{self.settings.config}' ran no migrations",
@@ -113,9 +111,8 @@ class Migration:
         """The revisions to run; between two of them, Alembic has committed."""
         self._context = context
         self._enter_fence(context.connection)
-        self.version_table = ".".join(
-            f"`{part}`" for part in (context.version_table_schema, context.version_table) if part
-        )
+        parts = filter(None, (context.version_table_schema, context.version_table))
+        self.version_table = ".".join(f"`{part}`" for part in parts)
         self.heads = set(heads)
         context.on_version_apply_callbacks += (self._on_version_apply,)
         journal.adopt(self.lock, self.scripts, heads)
@@ -123,17 +120,14 @@ class Migration:
         # Alembic would commit each revision by itself, which one that ended with a commit can do without.
         self._external = context._in_external_transaction or context._transaction is not None
         self._session.owns_transaction = not self._external and not self._session.commits_by_itself()
-        for name, listener in (("commit", self._on_commit), ("rollback", self._on_rollback)):
-            event.listen(context.connection, name, listener)
         self._session.before_rollback(self._on_rollback)
-        try:
-            row = self._interrupted_row(heads)
-            if row:
-                yield from self._run([self._step(row.revision, row.direction)], row)
-            if row and row.direction == self.direction and relative(self.target):
-                log.warning(
-                    "the interrupted %s is finished; '%s' is not counted again from here", *(row.direction, self.target)
-                )
+        with _listening(context.connection, {"commit": self._on_commit, "rollback": self._on_rollback}):
+            if row := self._interrupted_row(heads):
+                script, is_upgrade = self.directory.get_revision(row.revision), row.direction == "upgrade"
+                yield from self._run([RevisionStep(self.directory.revision_map, script, is_upgrade)], row)
+            target = self.settings.target
+            if row and row.direction == self.direction and relative(target):
+                log.warning("the interrupted %s is finished; '%s' is not counted again", self.direction, target)
             else:
                 self._session.settle()  # before a target that does not exist
                 yield from self._run(self._plan(tuple(self.heads)), None)
@@ -141,20 +135,10 @@ class Migration:
             if self._session.owns_transaction:
                 context._transaction = None
                 context.connection.commit()
-        finally:
-            for name, listener in (("commit", self._on_commit), ("rollback", self._on_rollback)):
-                event.remove(context.connection, name, listener)
 
-    def _plan(self, current: tuple[str, ...]) -> list[Any]:
-        if self.direction == "upgrade":
-            return list(self.directory._upgrade_revs(self.target, current))  # type: ignore[arg-type]
-        return list(self.directory._downgrade_revs(self.target, current))  # type: ignore[arg-type]
-
-    def _step(self, revision: str, direction: str) -> RevisionStep:
-        script = self.directory.get_revision(revision)
-        if direction == "upgrade":
-            return MigrationStep.upgrade_from_script(self.directory.revision_map, script)
-        return MigrationStep.downgrade_from_script(self.directory.revision_map, script)
+    def _plan(self, current: Any) -> list[RevisionStep]:
+        plan = self.directory._upgrade_revs if self.direction == "upgrade" else self.directory._downgrade_revs
+        return plan(self.settings.target, current)
 
     def _interrupted_row(self, heads: Collection[str]) -> Row | None:
         """The open row that has to be finished first; those that somebody else has completed are closed."""
@@ -162,18 +146,15 @@ class Migration:
         for row in journal.read_open_rows(self.lock.rows):
             action, why = decide_revision(row.revision, row.direction, self.scripts.graph, heads)
             if action is Action.REFUSE:
-                raise RevisionInterrupted(
-                    f"the {row.direction} of revision '{row.revision}' was interrupted after {row.position} committed"
-                    f" statements, and cannot be finished: {why}"
-                )
+                what = f"the {row.direction} of revision '{row.revision}' was interrupted after {row.position}"
+                raise RevisionInterrupted(f"{what} committed statements, and cannot be finished: {why}")
             if action is Action.RESUME:
                 resumable.append(row)
             elif journal.settle(self.lock, row, "applied" if row.direction == "upgrade" else "reverted"):
                 log.info("the %s of '%s' was completed by other means", row.direction, row.revision)
         if len(resumable) > 1:
-            raise RevisionInterrupted(
-                f"several revisions are interrupted: {names([row.revision for row in resumable])}"
-            )
+            found = names([row.revision for row in resumable])
+            raise RevisionInterrupted(f"several revisions are interrupted: {found}")
         return resumable[0] if resumable else None
 
     def _run(self, plan: list[Any], row: Row | None) -> Iterator[Any]:
@@ -181,9 +162,8 @@ class Migration:
             started = time.monotonic()
             revision = step.revision.revision
             script = self.scripts.by_revision[revision]
-            direction, doing, done = (
-                ("upgrade", "applying", "applied") if step.is_upgrade else ("downgrade", "reverting", "reverted")
-            )
+            direction = "upgrade" if step.is_upgrade else "downgrade"
+            doing, done = ("applying", "applied") if step.is_upgrade else ("reverting", "reverted")
             facts = {"revision": revision, "direction": direction, "index": index, "total": len(plan)}
             since = f", interrupted after {row.position} committed statements" if row else ""
             said = f"{doing} {index} of {len(plan)}: '{revision}' ({step.doc}){since}"
@@ -239,9 +219,7 @@ class Migration:
     def _enter_fence(self, connection: Connection | None) -> None:
         """Check that env.py looks at our database, and put the fence on its connection."""
         if connection is None or connection.dialect.name not in ("mysql", "mariadb"):
-            raise BadUsage(
-                "env.py gives Alembic no connection to MySQL or MariaDB", advice="Use the `sqlalchemy.url` it gets"
-            )
+            raise BadUsage("env.py gives Alembic no connection to MySQL or MariaDB", advice="Use its `sqlalchemy.url`")
         dbapi_connection = connection.connection.dbapi_connection
         session = Session(connection.dialect, dbapi_connection, self.lock, self.scripts)
         if not self.lock.is_seen_from(session.cursor):
@@ -257,34 +235,17 @@ class Migration:
         session.on_committed = self._say_committed
         self._session = session
 
-    def _leave_fence(self) -> None:
-        """Free the fence even where env.py keeps its connection in a pool; a broken connection has freed it."""
-        with suppress(Exception):
-            self._session.run("SELECT RELEASE_LOCK(%s)", self.lock.fence)
-
-    @contextmanager
-    def _watching(self) -> Iterator[None]:
+    def _watching(self) -> AbstractContextManager[None]:
         """See every statement of every SQLAlchemy engine in this process."""
 
-        def listener(name: str) -> Callable[..., bool]:
+        def listener(name: str) -> Callable[..., Any]:
             # With parameters (cursor, statement, parameters, context), without them (cursor, statement, context).
             return lambda *arguments: self._take(name, *arguments)
 
-        def see_all_writes(connection: Connection) -> None:
-            see_all_writes_before_reading(connection.connection.cursor())
-
-        listeners: dict[str, Callable[..., Any]] = {
-            name: listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")
-        }
+        listeners = {name: listener(name) for name in ("do_execute", "do_executemany", "do_execute_no_params")}
         if self.lock.on_cluster:
-            listeners["engine_connect"] = see_all_writes
-        for name, function in listeners.items():
-            event.listen(Engine, name, function)
-        try:
-            yield
-        finally:
-            for name, function in listeners.items():
-                event.remove(Engine, name, function)
+            listeners["engine_connect"] = lambda connection: see_all_writes_before_reading(connection.connection)
+        return _listening(Engine, listeners)
 
     def _take(self, name: str, cursor: Any, statement: str, *rest: Any) -> bool:
         """Hand a statement of the running revision to the journal; False leaves it to SQLAlchemy."""
@@ -332,12 +293,20 @@ class Migration:
         if number in (LOCK_WAIT_TIMEOUT, DEADLOCK):
             return LockTimeout(what, meaning="A transaction of somebody else was in the way")
         position = journal.note_failure(self.lock, durable.revision, what, durable.failed)
-        return RevisionFailed(
-            what,
-            meaning="Nothing of this revision is committed"
-            if position < 0
-            else f"The {position} statements before it are committed, and in the journal",
-        )
+        committed = f"The {position} statements before it are committed, and in the journal"
+        return RevisionFailed(what, meaning="Nothing of this revision is committed" if position < 0 else committed)
+
+
+@contextmanager
+def _listening(target: Any, listeners: dict[str, Callable[..., Any]]) -> Iterator[None]:
+    """Let functions hear SQLAlchemy's events of these names for the time of the body."""
+    for name, function in listeners.items():
+        event.listen(target, name, function)
+    try:
+        yield
+    finally:
+        for name, function in listeners.items():
+            event.remove(target, name, function)
 
 
 def give(answer: Answer, cursor: Any, statement: str, context: Any) -> None:

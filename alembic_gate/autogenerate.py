@@ -8,22 +8,13 @@ from typing import Any
 
 from alembic.util import DispatchPriority
 
-NAME = "alembic.autogenerate.gate_tables"
 _OURS = ("alembic_gate_revision", "alembic_gate_lease")
 
 
 def setup(plugin: Any) -> None:
     """Register with Alembic, after everything that finds differences."""
-    plugin.add_autogenerate_comparator(
-        _leave_out_our_tables, "autogenerate", "alembic_gate", priority=DispatchPriority.LAST
-    )
+    plugin.add_autogenerate_comparator(_leave_out_ours, "autogenerate", "alembic_gate", priority=DispatchPriority.LAST)
 
 
-def is_registered() -> bool:
-    from alembic.runtime import plugins
-
-    return NAME in plugins._all_plugins
-
-
-def _leave_out_our_tables(_context: Any, upgrade_ops: Any) -> None:
+def _leave_out_ours(_context: Any, upgrade_ops: Any) -> None:
     upgrade_ops.ops[:] = [op for op in upgrade_ops.ops if getattr(op, "table_name", None) not in _OURS]

@@ -5,6 +5,8 @@ Server errors: https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.
 
 from enum import Enum
 
+from alembic_gate.exits import DatabaseRefuses, DatabaseUnavailable, GateStop
+
 
 class Kind(Enum):
     TRANSIENT = "transient"
@@ -20,11 +22,10 @@ _DEADLOCK_AT_COMMIT = "error 149 "
 
 # Starting, stopping, full, busy, read-only in a failover, cluster node not ready, connection gone.
 _NOT_NOW = (1040, 1047, 1053, 1080, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1792, 1836)
-TRANSIENT = frozenset((*_NOT_NOW, 1927, 2002, 2003, 2005, 2006, 2013, 2055, 3032, 3168, 4031))
+TRANSIENT = (*_NOT_NOW, 1927, 2002, 2003, 2005, 2006, 2013, 2055, 3032, 3168, 4031)
 # Wrong credentials, grants, database, host, authentication plugin or TLS; an expired or locked account.
-_NOT_YOU = (1044, 1045, 1049, 1130, 1142, 1227, 1251, 1524, 1698, 1820, 1862, 2026, 2059, 3118, 3159, 3955, 4151)
-PERMANENT = frozenset(_NOT_YOU)
-LOST = frozenset((1047, 1053, 1080, 1152, 1927, 2006, 2013, 2055, 4031))
+PERMANENT = (1044, 1045, 1049, 1130, 1142, 1227, 1251, 1524, 1698, 1820, 1862, 2026, 2059, 3118, 3159, 3955, 4151)
+LOST = (1047, 1053, 1080, 1152, 1927, 2006, 2013, 2055, 4031)
 
 
 def error_number(error: BaseException) -> int:
@@ -52,6 +53,13 @@ def classify(error: BaseException) -> tuple[Kind, str]:
     known = Kind.PERMANENT if number in PERMANENT else Kind.TRANSIENT if number in TRANSIENT else Kind.UNKNOWN
     said = error.args[1] if len(error.args) > 1 else error
     return known, f"{said} ({number})" if number else f"{type(error).__name__}: {said}"
+
+
+def refusal(error: BaseException, where: str = "") -> GateStop:
+    """What the server said where no step of the run explains it, as a condition."""
+    kind, said = classify(error)
+    condition = DatabaseRefuses if kind is Kind.PERMANENT else DatabaseUnavailable
+    return condition(where + said)
 
 
 def is_lost_connection(error: BaseException) -> bool:

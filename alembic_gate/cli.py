@@ -4,9 +4,10 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from types import SimpleNamespace
 
 from alembic_gate import report, settings, signals
-from alembic_gate.exits import BadUsage, DatabaseRefuses, DatabaseUnavailable, ExitCode, GateStop, Terminated
+from alembic_gate.exits import BadUsage, ExitCode, GateStop, Terminated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,38 +40,22 @@ def main(arguments: list[str] | None = None) -> int:
         report.start("text", "info")
         form, level, termination_log = settings.report_settings(os.environ)
         report.start(form, level)
-        if not words:
-            return _upgrade(settings.read())
-        return _run(words, termination_log)
-    except Terminated as ended:
-        return _stopped(ended)
-    except (Exception, SystemExit) as error:  # the one place where every error ends
+        return _run(words)
+    except (Exception, SystemExit, Terminated) as error:  # the one place where every error ends
         if isinstance(error, SystemExit) and "alembic" not in sys.modules:
             raise  # --help
         # What a signal interrupted may fail in a way of its own on the way out, and must not hide the signal.
-        if signal := signals.received():
-            return _stopped(signal)
+        if ended := signals.received():
+            return _end(ended.code, f"stopped by a signal ({ended.code.name}); the next start goes on from here", "")
+        if type(error).__module__ == "pymysql.err":  # on a connection of the gate's own, such as the lock's
+            from alembic_gate.classify import refusal
+
+            error = refusal(error)
         if isinstance(error, GateStop):
             return _end(error.code, str(error), termination_log)
-        if refusal := _refusal_of_the_server(error):
-            return _end(refusal.code, str(refusal), termination_log)
         report.log.say("error", "unexpected error", error=error)
         what = f"unexpected {type(error).__name__}: {error}. A bug of env.py, a script or the gate; see the traceback."
         return _end(ExitCode.UNEXPECTED, what, termination_log)
-
-
-def _stopped(ended: Terminated) -> int:
-    return _end(ended.code, f"stopped by a signal ({ended.code.name}); the next start goes on from here", "")
-
-
-def _refusal_of_the_server(error: BaseException) -> GateStop | None:
-    """What the server said on a connection of the gate's own, such as under the lock, where no step explains it."""
-    if type(error).__module__ != "pymysql.err":
-        return None
-    from alembic_gate.classify import Kind, classify
-
-    kind, said = classify(error)
-    return DatabaseRefuses(said) if kind is Kind.PERMANENT else DatabaseUnavailable(said)
 
 
 def _end(code: ExitCode, words: str, termination_log: str) -> int:
@@ -80,23 +65,25 @@ def _end(code: ExitCode, words: str, termination_log: str) -> int:
     return int(code)
 
 
-def _run(words: list[str], termination_log: str) -> int:
-    options = _parser().parse_args(words)
+def _run(words: list[str]) -> int:
+    options = _parser().parse_args(words) if words else SimpleNamespace(verb="upgrade")
     if options.verb == "manifest":
         return _manifest()
     if getattr(options, "databases", None):
         from alembic_gate.many import upgrade_many
 
-        worst, said = upgrade_many(os.environ, options.databases, options.target, options.parallel)
-        return _end(worst, said, termination_log) if worst else worst
+        upgrade_many(os.environ, options.databases, options.target, options.parallel)
+        return ExitCode.AT_TARGET
     configured = settings.read()
     configured.target = getattr(options, "target", None) or configured.target
     if options.verb == "upgrade":
-        return _upgrade(configured)
-    if options.verb == "downgrade":
+        from alembic_gate.upgrade import upgrade
+
+        upgrade(configured)
+    elif options.verb == "downgrade":
         from alembic_gate.upgrade import downgrade
 
-        downgrade(configured, configured.target)
+        downgrade(configured)
     elif options.verb == "check":
         from alembic_gate.check import check
 
@@ -117,13 +104,6 @@ def _run(words: list[str], termination_log: str) -> int:
     return ExitCode.AT_TARGET
 
 
-def _upgrade(configured: settings.Settings) -> int:
-    from alembic_gate.upgrade import upgrade
-
-    upgrade(configured, configured.target)
-    return ExitCode.AT_TARGET
-
-
 def _manifest() -> int:
     from alembic_gate import project
 
@@ -141,23 +121,18 @@ def _parser() -> "Any":
         def error(self, message: str) -> "Any":
             raise BadUsage(message, advice=f"See `{self.prog} --help`")
 
-    parser = Parser(
-        prog="alembic-gate", description="Bring a MySQL or MariaDB schema to the head of its Alembic scripts."
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser = Parser(prog="alembic-gate", description="Bring a MySQL or MariaDB schema to the head of its scripts.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    target = Parser(add_help=False)
+    target.add_argument("target", nargs="?", help="an Alembic target, GATE_TARGET otherwise")
 
-    verb = verbs.add_parser("upgrade", help="wait, and apply what is pending (also without any verb)")
-    verb.add_argument("target", nargs="?", help="an Alembic target, GATE_TARGET otherwise")
+    verb = verbs.add_parser("upgrade", parents=[target], help="wait, and apply what is pending (also without a verb)")
     verb.add_argument("--databases", metavar="FILE", help="upgrade all databases of a list, one a line")
     verb.add_argument("--parallel", metavar="N", type=int, choices=range(1, 65), default=4, help="at a time (4)")
-    verb = verbs.add_parser(
-        "wait", help="block until the database is at the target or provably ahead of it; writes nothing"
-    )
-    verb.add_argument("target", nargs="?", help="an Alembic target, GATE_TARGET otherwise")
+    verbs.add_parser("wait", parents=[target], help="block until the database is at the target or provably ahead of it")
     verb = verbs.add_parser("status", help="show where the database stands; exit 0 only at head or allowed ahead")
     verb.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    verb = verbs.add_parser("plan", help="list the pending revisions in order")
-    verb.add_argument("target", nargs="?", help="an Alembic target, GATE_TARGET otherwise")
+    verb = verbs.add_parser("plan", parents=[target], help="list the pending revisions in order")
     verb.add_argument("--sql", action="store_true", help="with their SQL, through env.py's offline mode")
     verbs.add_parser("check", help="compare the database with the models")
     verb = verbs.add_parser("downgrade", help="revert revisions down to a target")

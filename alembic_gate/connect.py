@@ -58,9 +58,9 @@ def connect(
 
     Raises what PyMySQL raises (see `classify`).
     """
-    patience = database.options.get("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    patience = int(database.options.get("connect_timeout", CONNECT_TIMEOUT_SECONDS))
     arguments: dict[str, Any] = {
-        **({"read_timeout": read_timeout} if read_timeout else {}),
+        "read_timeout": read_timeout,
         **database.options,
         "connect_timeout": min(patience, connect_timeout or patience),
         # As bytes, or the socket would load a codec for names that are no ASCII.
@@ -78,18 +78,13 @@ def connect(
     except RuntimeError as error:
         if "cryptography" not in str(error):
             raise
-        load_cryptography()
-        return kind(**arguments)
+        # `caching_sha2_password` wants RSA where there is no TLS and no cached login.
+        import importlib
 
+        from pymysql import _auth
 
-def load_cryptography() -> None:
-    """Give PyMySQL the RSA that `caching_sha2_password` wants where there is no TLS and no cached login."""
-    import importlib
-
-    from pymysql import _auth
-
-    if not vars(_auth)["_have_cryptography"]:
         importlib.reload(_auth)
+        return kind(**arguments)
 
 
 def keep_alive(connection: "Any") -> None:

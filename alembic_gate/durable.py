@@ -58,9 +58,7 @@ class DurableRevision:
             if self.count <= self.position:
                 return self._answer(statement, send)
             if self.count == self.position + 1 and self._is_done(statement):
-                answer = Answer(self._digests[1], rowcount=0)
-                self._recorder.add(answer)
-                return answer
+                return self._recorder.add(Answer(self._digests[1], rowcount=0))
             self._send(statement, cursor, send)
             return None
         except (GateStop, Terminated) as stop:
@@ -100,8 +98,7 @@ class DurableRevision:
         vouched_for = self.row is not None and not self.row.digest
         answer = self._answers[self.count - 1] if self.count <= len(self._answers) else None
         if answer is None and vouched_for:
-            answer = Answer(self._digests[1], rowcount=0)
-            self._recorder.add(answer)
+            answer = self._recorder.add(Answer(self._digests[1], rowcount=0))
         if answer is None:
             raise self._refusal(self.count, "the journal has no answer for it", statement, vouching_helps=True)
         if answer.digest != self._digests[1] and not vouched_for:
@@ -125,7 +122,7 @@ class DurableRevision:
                 log.debug("'%s' could not be set up again: %s", summary(statement), error)
         for name, value in answer.variables or ():
             self.session.run(f"SET @`{name}` = %s", value)
-        tables = set(map(str, statements.targets(statement) or ()))
+        tables = set(statements.targets(statement) or ())
         if kind is Kind.TEMPORARY and not statements.is_drop(statement) and not answer.error:
             self._temporary |= tables
         elif statements.is_drop(statement):
@@ -142,28 +139,22 @@ class DurableRevision:
         """Decide about the statement that was in flight when the job ended."""
         if self.row is None or self.row.statement is None:
             return False
-        step, why = decide_statement(
-            "failed" if self.row.in_flight_was_refused else "running", self.row.statement, statement, self._verdict()
-        )
+        state = "failed" if self.row.in_flight_was_refused else "running"
+        step, why = decide_statement(state, self.row.statement, statement, self._verdict())
         if step is Next.REFUSE:
             raise self._refusal(self.count, why, self.row.statement, vouching_helps=True)
         found = "was done" if step is Next.PASS else "was not done"
         log.info("statement %d of '%s' %s: %s", self.count, self.revision, found, summary(self.row.statement))
         return step is Next.PASS
 
-    def _refusal(
-        self, number: int, why: str, statement: str = "", *, vouching_helps: bool = False
-    ) -> RevisionInterrupted:
-        shown = f" `{summary(statement)}`" if statement else ""
-        return RevisionInterrupted(
-            f"revision '{self.revision}' was interrupted after {self.position} committed statements, and statement"
-            f" {number}{shown} cannot be settled: {why}",
-            advice=f"Look at the database, then say whether statement {self.position + 1} is done:"
-            " `alembic-gate repair --done` or `--not-done`, or `--abandon` the run (docs/recovery.md)"
-            if vouching_helps
-            else "Finish the revision by hand and `alembic stamp` it, or undo it and `alembic-gate repair --abandon`"
-            " (docs/recovery.md)",
-        )
+    def _refusal(self, number: int, why: str, statement: str = "", *, vouching_helps: bool = False) -> GateStop:
+        unsettled = f"statement {number}" + (f" `{summary(statement)}`" if statement else "")
+        what = f"revision '{self.revision}' was interrupted after {self.position} committed statements, and {unsettled}"
+        advice = "Finish the revision by hand and `alembic stamp` it, or undo it and `alembic-gate repair --abandon`"
+        if vouching_helps:
+            advice = f"Look at the database, then say whether statement {self.position + 1} is done:"
+            advice += " `alembic-gate repair --done` or `--not-done`, or `--abandon` the run"
+        return RevisionInterrupted(f"{what} cannot be settled: {why}", advice=f"{advice} (docs/recovery.md)")
 
     # -- what is new ------------------------------------------------------------------------------------------------
 
@@ -178,7 +169,8 @@ class DurableRevision:
         if kind is Kind.SESSION:
             self.session.note_done(None)  # USE: another database has other tables
         if kind is Kind.ENDS_TRANSACTION:
-            self._checkpoint(self.count, Answer(self._digests[1], rowcount=0))
+            self._recorder.add(Answer(self._digests[1], rowcount=0))
+            self._checkpoint(self.count)
             self._send_and_record(statement, cursor, send, record=False)
             if statements.is_rollback(statement):
                 self.writer.is_committed = False  # the checkpoint went with the rest
@@ -215,7 +207,7 @@ class DurableRevision:
             if begins := self.session.commits_by_itself():
                 self.session.run("BEGIN")
             # killed before the checkpoint, or before the server has the statement: the transaction is rolled back.
-            self._checkpoint(self.count - 1, None, statement, before)
+            self._checkpoint(self.count - 1, statement, before)
             # killed from here on: the fingerprint tells whether it was done.
             try:
                 self._send_and_record(statement, cursor, send)
@@ -280,26 +272,14 @@ class DurableRevision:
         """What the server answered, without taking it away from the cursor."""
         names = statements.assigned_variables(statement)
         values = self.session.run("SELECT " + ", ".join(f"@`{name}`" for name in names)).fetchone() if names else ()
-        rows, description = getattr(cursor, "_rows", None), cursor.description
-        return Answer(
-            self._digests[1],
-            cursor.rowcount,
-            getattr(cursor, "lastrowid", None),
-            description and [tuple(column) for column in description],
-            list(rows) if description and rows is not None else None,
-            list(zip(names, values, strict=True)) or None,
-            kept=not description or rows is not None,
-        )
+        variables = list(zip(names, values, strict=True)) or None
+        heard = Answer(self._digests[1], cursor.rowcount, getattr(cursor, "lastrowid", None), variables=variables)
+        if not cursor.description:
+            return heard
+        rows, columns = getattr(cursor, "_rows", None), [tuple(column) for column in cursor.description]
+        return heard._replace(description=columns, rows=list(rows or ()), kept=rows is not None)
 
-    def _checkpoint(
-        self,
-        position: int,
-        answer: Answer | None = None,
-        statement: str | None = None,
-        touched: Fingerprint | None = None,
-    ) -> None:
-        if answer:
-            self._recorder.add(answer)
+    def _checkpoint(self, position: int, statement: str | None = None, touched: Fingerprint | None = None) -> None:
         digest = self._digests[position == self.count]
         chunk = self._recorder.chunk()
         self.writer.checkpoint(position, digest, self._recorder.committed, chunk, statement, touched or {})

@@ -6,6 +6,7 @@ https://mariadb.com/docs/server/reference/sql-statements/data-definition/atomic-
 
 import hashlib
 import re
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
@@ -34,18 +35,15 @@ class Verdict(Enum):
 def take(cursor: Any, statement: str) -> Fingerprint:
     """Digest what a DDL touches, on the connection that runs it; one round trip for each object."""
     touched = targets(statement)
-    if touched is None:
-        return {_WHOLE_SCHEMA: _whole_schema(cursor)}
-    return {str(target): _shown(cursor, target.kind, target.name) for target in touched}
+    return take_again(cursor, [_WHOLE_SCHEMA] if touched is None else touched)
 
 
-def take_again(cursor: Any, before: Fingerprint) -> Fingerprint:
+def take_again(cursor: Any, before: Iterable[str]) -> Fingerprint:
     """Digest the same objects as `before`."""
-    now = {}
-    for label in before:
-        kind, _, name = label.partition(" ")
-        now[label] = _whole_schema(cursor) if label == _WHOLE_SCHEMA else _shown(cursor, kind, name)
-    return now
+    return {
+        label: _whole_schema(cursor) if label == _WHOLE_SCHEMA else _shown(cursor, *label.split(" ", 1))
+        for label in before
+    }
 
 
 def compare(statement: str, before: Fingerprint, now: Fingerprint, *, failed: bool = False) -> Verdict:
@@ -87,16 +85,13 @@ def _whole_schema(cursor: Any) -> str:
         if not table.startswith("alembic_gate_"):
             quoted = table.replace("`", "``")
             parts += [table, _shown(cursor, "TABLE", f"`{quoted}`")]
-    for table, columns in (
-        ("TRIGGERS", "TRIGGER_NAME, EVENT_MANIPULATION, EVENT_OBJECT_TABLE, ACTION_STATEMENT, ACTION_TIMING"),
-        (
-            "ROUTINES",
-            "ROUTINE_NAME, ROUTINE_TYPE, DTD_IDENTIFIER, ROUTINE_DEFINITION, SQL_DATA_ACCESS, ROUTINE_COMMENT",
-        ),
-        ("EVENTS", "EVENT_NAME, EVENT_DEFINITION, INTERVAL_VALUE, INTERVAL_FIELD, STATUS, EVENT_COMMENT"),
+    for kind, columns in (
+        ("TRIGGER", "EVENT_MANIPULATION, EVENT_OBJECT_TABLE, ACTION_STATEMENT, ACTION_TIMING"),
+        ("ROUTINE", "ROUTINE_TYPE, DTD_IDENTIFIER, ROUTINE_DEFINITION, SQL_DATA_ACCESS, ROUTINE_COMMENT"),
+        ("EVENT", "EVENT_DEFINITION, INTERVAL_VALUE, INTERVAL_FIELD, STATUS, EVENT_COMMENT"),
     ):
-        schema = f"{table.rstrip('S')}_SCHEMA"
-        cursor.execute(f"SELECT {columns} FROM information_schema.{table} WHERE {schema} = DATABASE() ORDER BY 1, 2")
+        table = f"information_schema.{kind}S WHERE {kind}_SCHEMA = DATABASE()"
+        cursor.execute(f"SELECT {kind}_NAME, {columns} FROM {table} ORDER BY 1, 2")
         parts += [str(row) for row in cursor.fetchall()]
     return _digest(parts)
 

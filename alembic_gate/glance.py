@@ -1,11 +1,12 @@
 """Look at a database in one round trip and say where it stands (I4): no lock, no write, no SQLAlchemy, no Alembic."""
 
+from collections import namedtuple
 from collections.abc import Collection
 
 from alembic_gate import connect, project
 from alembic_gate.classify import NO_SUCH_TABLE, error_number
 from alembic_gate.exits import RevisionUnknown
-from alembic_gate.graph import Graph, Standing, assert_sound, standing, wanted
+from alembic_gate.graph import Standing, assert_sound, standing, wanted
 from alembic_gate.settings import Settings
 
 VERSION_TABLE = "alembic_version"
@@ -17,11 +18,8 @@ _VERSIONS = f"SELECT CAST(version_num AS BINARY), '' FROM `{VERSION_TABLE}`"
 _OPEN = f"SELECT CAST(revision AS BINARY), state FROM `{JOURNAL_TABLE}` WHERE state IN ('running', 'failed')"
 
 
-class Sight:
-    """What one look at the database saw."""
-
-    def __init__(self, versions: frozenset[str], interrupted: frozenset[str], journal: bool) -> None:
-        self.versions, self.interrupted, self.journal = versions, interrupted, journal
+# What one look at the database saw: the versions, the revisions that are interrupted, whether there is a journal.
+Sight = namedtuple("Sight", "versions interrupted journal")
 
 
 def look(connection: connect.Connection) -> Sight:
@@ -50,34 +48,31 @@ def judge(settings: Settings, sight: Sight, target: str, connection: connect.Con
 
     Raises GraphBroken when the scripts are no history.
     """
-    if project.has_own_version_table(settings.config):
-        return None
     known = project.known_heads(settings.config) if target in ("head", "heads") else None
     if known is not None and known == sight.versions and not sight.interrupted:
         return Standing.AT_TARGET, f"at {names(known)}"
     scripts = project.load(settings.config)
     if scripts is None:
         return None
-    assert_sound(scripts.graph, scripts.heads)
+    assert_sound(scripts.graph)
     revisions = wanted(scripts.graph, scripts.heads, target)
-    return judge_graph(sight, scripts.graph, scripts.heads, revisions, connection) if revisions is not None else None
+    return judge_graph(sight, scripts, revisions, connection) if revisions is not None else None
 
 
 def judge_graph(
-    sight: Sight, scripts: Graph, heads: Collection[str], revisions: set[str], connection: connect.Connection
+    sight: Sight, scripts: project.Scripts, revisions: Collection[str], connection: connect.Connection
 ) -> tuple[Standing, str]:
     """Say where the database stands to `revisions`, asking the journal only where the scripts do not know enough."""
-    if ours := sight.interrupted & scripts.keys():
+    graph = scripts.graph
+    if ours := sight.interrupted & graph.keys():
         return Standing.BEHIND, f"revision {names(ours)} is interrupted"
-    foreign = sight.interrupted - scripts.keys()
-    lineage: dict[str, tuple[str, ...]] = {}
-    floors: dict[str, str] = {}
-    if sight.journal and (foreign or sight.versions - scripts.keys()):
-        for revision, parents, floor in connection.rows(f"SELECT revision, parents, floor FROM `{JOURNAL_TABLE}`"):
-            lineage[revision] = tuple(parents.split())
-            floors[revision] = floor
+    foreign, journal = sight.interrupted - graph.keys(), []
+    if sight.journal and (foreign or sight.versions - graph.keys()):
+        journal = connection.rows(f"SELECT revision, parents, floor FROM `{JOURNAL_TABLE}`")
+    lineage = {revision: parents.split() for revision, parents, _ in journal}
+    floors = {revision: floor for revision, _, floor in journal}
     # A newer image is at work on, or was interrupted in, a revision that builds on ours: ahead in the making.
-    place = standing(scripts, revisions, heads, sight.versions | foreign, lineage, floors)
+    place = standing(graph, revisions, scripts.heads, sight.versions | foreign, lineage, floors)
     words = f"at {names(sight.versions)}" if sight.versions else "at base"
     return place, words + (f", interrupted in {names(foreign)}" if foreign else "")
 
@@ -97,12 +92,6 @@ def assert_startable(settings: Settings, place: Standing, words: str) -> str | N
         what = f"the database is ahead of this image ({words}), and GATE_WHEN_AHEAD=fail"
         raise RevisionUnknown(what, meaning="A newer image has upgraded it; this one's head is among the ancestors")
     return f"the database is ahead of this image ({words}): a newer image has upgraded it, nothing to do"
-
-
-def assert_writable(connection: connect.Connection) -> None:
-    """Raise 1290, which `wait` knows to be transient: a primary in failover is read-only for a moment."""
-    if connection.rows("SELECT @@global.read_only + @@global.innodb_read_only")[0][0]:
-        raise connect.OperationalError(1290, "the server is read-only")
 
 
 def names(revisions: Collection[str]) -> str:

@@ -8,7 +8,8 @@ from enum import Enum
 
 from alembic_gate.exits import GraphBroken
 
-Graph = Mapping[str, Collection[str]]
+Ids = Collection[str]
+Graph = Mapping[str, Ids]
 
 
 class Standing(Enum):
@@ -31,7 +32,7 @@ def closure(graph: Graph, start: Iterable[str]) -> set[str]:
     return seen
 
 
-def in_order(graph: Graph, revisions: Collection[str]) -> list[str]:
+def in_order(graph: Graph, revisions: Ids) -> list[str]:
     """Sort revisions so that each comes after what it needs; raises GraphBroken on a cycle."""
     ordered: dict[str, None] = {}
     begun: set[str] = set()
@@ -49,18 +50,16 @@ def in_order(graph: Graph, revisions: Collection[str]) -> list[str]:
     return list(ordered)
 
 
-def assert_sound(graph: Graph, heads: Collection[str]) -> None:
+def assert_sound(graph: Graph) -> None:
     """Raise GraphBroken where a parent is missing or the graph has a cycle."""
     for revision, needs in graph.items():
         for need in needs:
             if need not in graph:
                 raise GraphBroken(f"revision '{revision}' goes back to '{need}', which no script defines")
     in_order(graph, graph.keys())
-    if graph and not heads:
-        raise GraphBroken("no revision is a head")
 
 
-def wanted(graph: Graph, heads: Collection[str], target: str) -> set[str] | None:
+def wanted(graph: Graph, heads: Ids, target: str) -> set[str] | None:
     """The revisions that `target` names; None where only Alembic can tell (relative, partial and branch names)."""
     if target == "head" and len(heads) > 1:
         raise GraphBroken(
@@ -74,12 +73,7 @@ def wanted(graph: Graph, heads: Collection[str], target: str) -> set[str] | None
 
 
 def standing(
-    scripts: Graph,
-    target: Collection[str],
-    heads: Collection[str],
-    current: Collection[str],
-    lineage: Graph,
-    floors: Mapping[str, str],
+    scripts: Graph, target: Ids, heads: Ids, current: Ids, lineage: Graph, floors: Mapping[str, str]
 ) -> Standing:
     """Say where a database at `current` stands to `target`.
 

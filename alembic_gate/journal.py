@@ -43,7 +43,6 @@ _COLUMNS = (
 )
 _OVERWRITE = ", ".join(f"{column} = VALUES({column})" for column in _COLUMNS.split(", ")[1:])
 _IS_OPEN = "state IN ('running', 'failed')"
-_INSERT_BATCH = 500
 
 Run = Callable[..., Any]
 
@@ -90,13 +89,13 @@ def adopt(lock: GateLock, scripts: Scripts, current: Collection[str]) -> None:
     """Note the revisions that the plain `alembic` command has applied (I7)."""
     known = {revision for (revision,) in lock.rows(f"SELECT revision FROM `{JOURNAL_TABLE}`")}
     new = sorted((closure(scripts.graph, current) & scripts.graph.keys()) - known)
-    for start in range(0, len(new), _INSERT_BATCH):
-        batch = [scripts.by_revision[revision] for revision in new[start : start + _INSERT_BATCH]]
-        values = tuple(value for script in batch for value in (*_facts(scripts, script), who()))
+    if new:
+        more = (who(), "upgrade", "adopted", lock.rows("SELECT UTC_TIMESTAMP(6)")[0][0])
         columns = "revision, parents, floor, checksum, host, direction, state, started_at"
-        row = "(%s, %s, %s, %s, %s, 'upgrade', 'adopted', UTC_TIMESTAMP(6))"
+        # PyMySQL sends many rows at once where VALUES is nothing but placeholders.
+        statement = f"INSERT INTO `{JOURNAL_TABLE}` ({columns}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
         with lock.transaction() as cursor:
-            cursor.execute(f"INSERT INTO `{JOURNAL_TABLE}` ({columns}) VALUES {', '.join([row] * len(batch))}", values)
+            cursor.executemany(statement, [(*_facts(scripts, scripts.by_revision[one]), *more) for one in new])
 
 
 def _facts(scripts: Scripts, script: Script) -> tuple[str, ...]:
@@ -108,14 +107,11 @@ def settle(lock: GateLock, row: Row, state: str, position: int | None = None) ->
     changes, values = "finished_at = UTC_TIMESTAMP(6)", [state]
     if position is not None:
         changes, values = "position = %s, digest = '', statement = NULL, fingerprint = NULL", [state, str(position)]
+    where = "WHERE revision = %s AND state = %s AND position = %s"
     with lock.transaction() as cursor:
-        cursor.execute(
-            f"UPDATE `{JOURNAL_TABLE}` SET state = %s, {changes}, host = %s WHERE revision = %s AND state = %s"
-            " AND position = %s",
-            (*values, who(), row.revision, row.state, row.position),
-        )
-        found: int = cursor.rowcount
-    return found == 1
+        statement = f"UPDATE `{JOURNAL_TABLE}` SET state = %s, {changes}, host = %s {where}"
+        cursor.execute(statement, (*values, who(), row.revision, row.state, row.position))
+        return bool(cursor.rowcount == 1)
 
 
 def note_failure(lock: GateLock, revision: str, error: str, failed: int) -> int:

@@ -11,7 +11,7 @@ whole group. So a checkpoint notes its node, and whoever comes next asks that ve
 import copy
 import secrets
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any
 
 from alembic_gate import connect
@@ -55,8 +55,7 @@ class LeaseLock(GateLock):
         self._node = _NODE if self.rows(_IN_GROUP) else "''"
         self._until = f"UTC_TIMESTAMP(6) + INTERVAL {LEASE_SECONDS} SECOND"
         self.rows("SET SESSION innodb_lock_wait_timeout = 2")
-        with self.cursor() as cursor:
-            see_all_writes_before_reading(cursor)
+        see_all_writes_before_reading(connection)
         self.rows(_CREATE)
 
     def try_to_acquire(self) -> bool:
@@ -90,11 +89,9 @@ class LeaseLock(GateLock):
         try:
             free = self._heartbeat("FOR UPDATE")[:2] == self._seen[0]
             for part, expires in (("holder", "NULL"), ("heartbeat", self._until)) if free else ():
-                self.rows(
-                    f"INSERT INTO {LEASE_TABLE} (part, token, owner, expires) VALUES (%s, %s, %s, {expires})"
-                    f" ON DUPLICATE KEY UPDATE token = %s, owner = %s, expires = {expires}",
-                    *(part, self.token, who(), self.token, who()),
-                )
+                row = f"(part, token, owner, expires) VALUES (%s, %s, %s, {expires})"
+                change = "token = VALUES(token), owner = VALUES(owner), expires = VALUES(expires)"
+                self.rows(f"INSERT INTO {LEASE_TABLE} {row} ON DUPLICATE KEY UPDATE {change}", part, self.token, who())
             self.rows("COMMIT")
         except connect.Error:
             with suppress(connect.Error):
@@ -129,12 +126,12 @@ class LeaseLock(GateLock):
         try:
             table = self.table(LEASE_TABLE)
             cursor.execute(f"UPDATE {table} SET step = step + 1, node = {self._node} {where}", (self.token,))
+            if cursor.rowcount == 1:
+                return
         except Exception as error:
             if error_number(error) not in (LOCK_WAIT_TIMEOUT, DEADLOCK):
                 raise
-            raise LockLost("the lease is lost: another job took it over") from error
-        if cursor.rowcount != 1:
-            raise LockLost("the lease is lost: another job took it over")
+        raise LockLost("the lease is lost: another job took it over")
 
     def give_back(self) -> None:
         node = f"IF(%s OR (node = {self._node} AND IS_FREE_LOCK(%s)), '', node)"
@@ -143,7 +140,7 @@ class LeaseLock(GateLock):
         if not self._interrupted:
             self.rows(statement, *parameters)
             return
-        with closing(connect.connect(self.settings.database)) as second:
+        with connect.connect(self.settings.database) as second:
             second.rows(statement, *parameters)
 
     def is_fence_free(self) -> bool:
@@ -159,14 +156,13 @@ class LeaseLock(GateLock):
 
     def _is_fence_free_on(self, node: str) -> bool:
         """Ask another node, which alone knows of a DDL that it has not done yet; False where it cannot be asked."""
-        settings, database = copy.copy(self.settings), copy.copy(self.settings.database)
-        settings.database = database
+        database = copy.copy(self.settings.database)
         database.host, _, port = node.rpartition(":")
         database.port = int(port)
         database.options = {name: value for name, value in database.options.items() if name != "unix_socket"}
         try:
-            with closing(connect.connect(database, read_timeout=_NODE_ANSWERS_SECONDS)) as connection:
-                there = GateLock(settings, connection)
+            with connect.connect(database, read_timeout=_NODE_ANSWERS_SECONDS) as connection:
+                there = GateLock(self.settings, connection)
                 is_the_one = there.rows(f"SELECT {_NODE}") == [(node,)]
                 if is_the_one and there.is_fence_free():
                     return True
@@ -176,11 +172,11 @@ class LeaseLock(GateLock):
         return False
 
 
-def see_all_writes_before_reading(cursor: Any) -> None:
+def see_all_writes_before_reading(connection: Any) -> None:
     """Make reads of this session wait for every write that the cluster ordered before; on Galera a running DDL too.
 
     https://mariadb.com/docs/galera-cluster/reference/galera-cluster-system-variables#wsrep_sync_wait
     """
     for statement in ("SET SESSION wsrep_sync_wait = 15", "SET SESSION group_replication_consistency = 'BEFORE'"):
         with suppress(Exception):
-            cursor.execute(statement)
+            connection.cursor().execute(statement)

@@ -32,9 +32,6 @@ KEEP_ALIVE_SECONDS = 5
 # A frozen or vanished job loses its gate lock after this time; longer than any pause of a healthy process.
 SILENCE_SECONDS = 30
 
-# No such thread, and not its owner.
-_CANNOT_KILL = (1094, 1095)
-
 
 def who() -> str:
     """This job, for people: host (in Kubernetes the pod), image if it says so, process."""
@@ -211,7 +208,7 @@ class GateLock:
             try:
                 self.rows(f"KILL {int(row[0])}")
             except connect.Error as error:
-                if error_number(error) not in _CANNOT_KILL:
+                if error_number(error) not in (1094, 1095):  # no such thread, and not its owner
                     raise
                 log.warning("%s cannot be ended (%d)", words, error_number(error))
 

@@ -17,8 +17,8 @@ _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _NAMES_A_DATABASE = re.compile(r"(DATABASE_URL|MYSQL_DATABASE)(_FILE)?$")
 
 
-def upgrade_many(environ: Mapping[str, str], path: str, target: str | None, parallel: int) -> tuple[ExitCode, str]:
-    """Upgrade this process's share of a list of databases; returns the worst exit code (fatal ones first), and why."""
+def upgrade_many(environ: Mapping[str, str], path: str, target: str | None, parallel: int) -> None:
+    """Upgrade this process's share of a list of databases; raises GateStop with the worst code (fatal ones first)."""
     databases = share(read_list(path), environ)
     children: dict[str, subprocess.Popen[str]] = {}
     stopping = threading.Event()
@@ -41,7 +41,8 @@ def upgrade_many(environ: Mapping[str, str], path: str, target: str | None, para
                 code, last = ExitCode.SIGTERM, f"ended by signal {-code}; {last}"
         except GateStop as stop:
             code, said, last = stop.code, "", str(stop)
-        shown = settings.shown_name(database)
+        # Of a URL only its last part is shown: the rest may be secret.
+        shown = database.partition("?")[0].rpartition("/")[2] if "://" in database else database
         facts = {"database": shown, "exit_code": int(code), "seconds": round(time.monotonic() - started, 3)}
         log.debug(said)
         say = log.error if code else log.info
@@ -59,8 +60,11 @@ def upgrade_many(environ: Mapping[str, str], path: str, target: str | None, para
             raise
     good = sum(code == ExitCode.AT_TARGET for code, _ in ends)
     log.info("%d of %d databases are at target", good, len(ends))
-    worst = max(ends, key=lambda end: (end[0] != 0, not end[0].retry_helps, end[0]), default=(ExitCode.AT_TARGET, ""))
-    return worst[0], f"{good} of {len(ends)} databases are at target; the worst is {worst[1].partition(' [exit')[0]}"
+    if good < len(ends):
+        worst, said = max((end for end in ends if end[0]), key=lambda end: (not end[0].retry_helps, end[0]))
+        stop = GateStop(f"{good} of {len(ends)} databases are at target; the worst is {said.partition(' [exit')[0]}")
+        stop.code = worst
+        raise stop
 
 
 def read_list(path: str) -> list[str]:
@@ -83,16 +87,15 @@ def share(databases: list[str], environ: Mapping[str, str]) -> list[str]:
     """
     index, total = environ.get("JOB_COMPLETION_INDEX", "0"), environ.get("JOB_COMPLETIONS", "1")
     if not (index.isdigit() and total.isdigit() and int(index) < int(total)):
-        raise BadUsage(
-            "JOB_COMPLETION_INDEX and JOB_COMPLETIONS do not fit", advice="Set JOB_COMPLETIONS to completions"
-        )
+        what = "JOB_COMPLETION_INDEX and JOB_COMPLETIONS do not fit"
+        raise BadUsage(what, advice="Set JOB_COMPLETIONS to the Job's completions")
     return databases[int(index) :: int(total)]
 
 
 def environment_of(database: str, environ: Mapping[str, str]) -> dict[str, str]:
     """The settings of one database: those of this process with another name, or another URL, in them."""
     ours = {name: value for name, value in environ.items() if not _NAMES_A_DATABASE.match(name)}
-    url = settings.given(environ, "DATABASE_URL")
+    url = settings.Environment(environ).given("DATABASE_URL")
     if "://" in database:
         ours = {name: value for name, value in ours.items() if not re.match(r"MYSQL_(HOST|PORT|USER|PASSWORD)", name)}
         return ours | {"DATABASE_URL": database}

@@ -29,7 +29,7 @@ _STRING = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 # The manifest's first line: where the scripts are, what configuration and scripts looked like, and the one head.
 _Manifest = namedtuple("_Manifest", "folder stamp listing head head_script place")
-# One revision as its script states it; `needs` are its parents and its dependencies.
+# One revision as its script states it.
 Script = namedtuple("Script", "revision parents depends_on floor checksum path")
 
 
@@ -157,9 +157,8 @@ def _place(folder: str, head_script: str) -> str | None:
 
 def _listing(folder: str) -> str:
     """A digest of the names, sizes and times of all scripts: one `stat` each is the price of noticing an edit."""
-    with os.scandir(folder) as entries:
-        stats = [(entry.name, entry.stat()) for entry in entries if _SCRIPT_NAME.match(entry.name)]
-    found = "\n".join(sorted(f"{name} {status.st_size} {int(status.st_mtime)}" for name, status in stats))
+    names = sorted(filter(_SCRIPT_NAME.match, os.listdir(folder)))
+    found = "\n".join(_stamp(os.path.join(folder, name)) for name in names)
     return hashlib.sha256(found.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -193,9 +192,8 @@ def _read(config: str) -> Scripts | None:
 @lru_cache(maxsize=1)
 def _read_folder(folder: str, _as_listed: str) -> Scripts | None:
     """The scripts in a folder; read once while the listing is the same, as a run looks more than once."""
-    scripts = [
-        _read_script(os.path.join(folder, name)) for name in sorted(filter(_SCRIPT_NAME.match, os.listdir(folder)))
-    ]
+    names = sorted(filter(_SCRIPT_NAME.match, os.listdir(folder)))
+    scripts = [_read_script(os.path.join(folder, name)) for name in names]
     read = [script for script in scripts if script]
     known = {script.revision for script in read}
     # A dependency may name a branch label or part of an id; Alembic resolves those, and says what it thinks of twins.
@@ -208,10 +206,8 @@ def _read_script(path: str) -> Script | None:
     with open(path, "rb") as file:
         content = file.read()
     text = content.decode("utf-8", "replace")
-    found = [(match["name"], match["value"]) for match in _ASSIGNMENT.finditer(text)]
-    outside_of_strings = [
-        (match["name"], match["value"]) for match in _ASSIGNMENT.finditer(_LONG_STRING.sub("''", text))
-    ]
+    found = _ASSIGNMENT.findall(text)
+    outside_of_strings = _ASSIGNMENT.findall(_LONG_STRING.sub("''", text))
     named = {name: tuple(one or other for one, other in _STRING.findall(value)) for name, value in found}
     plain = not any(re.search(r"[\s\ufffd]", item) for items in named.values() for item in items)
     once = found == outside_of_strings and len(found) == len(named) == len(_MENTION.findall(text))

@@ -6,6 +6,7 @@ Written without `logging`, which a start with nothing to do has no time for. Wha
 import os
 import sys
 from contextlib import suppress
+from functools import partialmethod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,34 +24,18 @@ class Log:
 
     form, level = "text", "info"
 
-    def debug(self, message: str, *arguments: object) -> None:
-        self.say("debug", message, *arguments)
-
-    def info(self, message: str, *arguments: object, extra: "dict[str, Any] | None" = None) -> None:
-        self.say("info", message, *arguments, extra=extra)
-
-    def warning(self, message: str, *arguments: object) -> None:
-        self.say("warning", message, *arguments)
-
-    def error(self, message: str, *arguments: object, extra: "dict[str, Any] | None" = None) -> None:
-        self.say("error", message, *arguments, extra=extra)
-
     def say(self, level: str, message: str, *arguments: object, **more: "Any") -> None:
         """Write one line."""
         self.write(self.line(level, message, *arguments, **more))
+
+    debug, info = partialmethod(say, "debug"), partialmethod(say, "info")
+    warning, error = partialmethod(say, "warning"), partialmethod(say, "error")
 
     def write(self, lines: str) -> None:
         with suppress(OSError, AttributeError):  # that nobody listens, or no more, is no reason to stop
             sys.stderr.write(lines)
 
-    def line(
-        self,
-        level: str,
-        message: str,
-        *arguments: object,
-        extra: "dict[str, Any] | None" = None,
-        error: BaseException | None = None,
-    ) -> str:
+    def line(self, level: str, message: str, *arguments: object, extra: "Any" = None, error: "Any" = None) -> str:
         """One line with its line feed, and the error's traceback: in JSON within it, in text below it.
 
         Empty below the level of the setting.

@@ -6,14 +6,13 @@ docs/decisions/0004-start-up-budget.md.
 
 import os
 import re
+from collections import namedtuple
 from collections.abc import Mapping
 
 from alembic_gate.exits import BadUsage
 from alembic_gate.report import LEVELS
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+Options = dict[str, str | int]
 
 SSL_MODES = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 SCHEMES = ("mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql")
@@ -42,17 +41,14 @@ VARIABLES: "dict[str, str | None]" = {
 _OPTIONS = {
     **dict.fromkeys(["charset", "collation", "init_command", "sql_mode", "program_name", "unix_socket"], str),
     **dict.fromkeys(["connect_timeout", "read_timeout", "write_timeout", "client_flag"], int),
-    **dict.fromkeys(["local_infile", "use_unicode"], bool),
-}
-_SSL_OPTIONS = {
     **dict.fromkeys(["ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher"], str),
-    **dict.fromkeys(["ssl_disabled", "ssl_check_hostname"], bool),
+    **dict.fromkeys(["local_infile", "use_unicode", "ssl_disabled", "ssl_check_hostname"], bool),
 }
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 # Kubernetes puts NAME_PORT=tcp://… and its kin into every pod for each Service of the namespace, so a Service called
 # `mysql` or `gate` speaks our names: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-_SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
+_SERVICE_LINK_VALUES = ("tcp://", "udp://", "sctp://")
 _SERVICE_LINK_NAME = re.compile(r"GATE_(\w+_)?(PORT(_\d+_.*)?|SERVICE_(HOST|PORT.*))$")
 
 _URL = re.compile(
@@ -65,23 +61,17 @@ _URL_FORM = "Write mysql://user:password@host:3306/database"
 _ENCODE = "A '@', ':' or '/' in user or password must be percent-encoded"
 
 
-class Tls:
+class Tls(namedtuple("Tls", "mode ca capath cert key cipher", defaults=[None, None, None, None, None])):
     """How to use TLS, in the words of MySQL's own clients: the mode, and the names of files.
 
     https://dev.mysql.com/doc/refman/en/connection-options.html#option_general_ssl-mode
     """
 
-    def __init__(self, mode: str = "PREFERRED", **files: "str | None") -> None:
-        self.mode = mode
-        self.ca, self.capath, self.cipher = files.get("ca"), files.get("capath"), files.get("cipher")
-        self.cert, self.key = files.get("cert"), files.get("key")
-
     def query_parameters(self) -> dict[str, str]:
         """The same as query parameters of SQLAlchemy's PyMySQL dialect."""
         if self.mode == "DISABLED":
             return {"ssl_disabled": "true"}
-        found = {name: getattr(self, name) for name in ("ca", "capath", "cert", "key", "cipher")}
-        wanted = {f"ssl_{name}": value for name, value in found.items() if value}
+        wanted = {f"ssl_{name}": value for name, value in self._asdict().items() if value and name != "mode"}
         if self.mode != "PREFERRED" or wanted:
             wanted["ssl_check_hostname"] = "true" if self.mode == "VERIFY_IDENTITY" else "false"
         return wanted
@@ -90,10 +80,11 @@ class Tls:
 class Database:
     """Where the database is and who we are there."""
 
-    def __init__(self, dialect: str, host: str, port: int, user: str, password: str, name: str, tls: Tls) -> None:
-        self.dialect, self.host, self.port = dialect, host, port
-        self.user, self.password, self.name, self.tls = user, password, name, tls
-        self.options: dict[str, Any] = {}
+    dialect = "mysql"
+
+    def __init__(self, host: str, port: int, user: str, password: str, name: str, tls: Tls) -> None:
+        self.host, self.port, self.user, self.password, self.name, self.tls = host, port, user, password, name, tls
+        self.options: Options = {}
 
     def __str__(self) -> str:
         where = self.options.get("unix_socket") or f"{self.host}:{self.port}"
@@ -112,16 +103,14 @@ class Database:
         login = [quote(text, safe="") for text in (self.user, self.password.encode().decode("latin-1"))]
         host = f"[{self.host}]" if ":" in self.host else self.host
         query = {"charset": "utf8mb4"} | {name: str(value) for name, value in self.options.items()}
-        parameters = urlencode(query | self.tls.query_parameters())
-        return (
-            f"{self.dialect}+{driver}://{':'.join(login)}@{host}:{self.port}/{quote(self.name, safe='')}?{parameters}"
-        )
+        path = f"{quote(self.name, safe='')}?{urlencode(query | self.tls.query_parameters())}"
+        return f"{self.dialect}+{driver}://{':'.join(login)}@{host}:{self.port}/{path}"
 
 
 class Settings:
     """Everything a run needs to know from outside; made by `read`."""
 
-    def __init__(self, values: "_Environment") -> None:
+    def __init__(self, values: "Environment") -> None:
         self.database = _database(values)
         self.config = values.text("ALEMBIC_CONFIG")
         self.target = values.text("GATE_TARGET")
@@ -136,12 +125,9 @@ class Settings:
 
 def report_settings(environ: Mapping[str, str]) -> tuple[str, str, str]:
     """Read how to log, before anything else can fail: (format, level, path of the termination message)."""
-    values = _Environment(environ)
-    return (
-        values.choice("GATE_LOG_FORMAT", "text", "json"),
-        values.choice("GATE_LOG_LEVEL", *LEVELS),
-        values.text("GATE_TERMINATION_LOG"),
-    )
+    values = Environment(environ)
+    form, level = values.choice("GATE_LOG_FORMAT", "text", "json"), values.choice("GATE_LOG_LEVEL", *LEVELS)
+    return form, level, values.text("GATE_TERMINATION_LOG")
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -151,42 +137,31 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         if name.startswith("GATE_") and not known:
             ours = ", ".join(sorted(name for name in VARIABLES if name.startswith("GATE_")))
             raise BadUsage(f"{name} is not a setting", advice=f"The GATE_ settings are {ours}")
-    return Settings(_Environment(environ))
+    return Settings(Environment(environ))
 
 
 def sqlalchemy_url_from_environment(environ: Mapping[str, str] = os.environ) -> str:
     """The URL of the database that the environment names, for an `env.py` under the plain `alembic` command."""
-    return _database(_Environment(environ)).sqlalchemy_url()
+    return _database(Environment(environ)).sqlalchemy_url()
 
 
-def given(environ: Mapping[str, str], name: str) -> str | None:
-    """One variable as it is set, directly or in the file that NAME_FILE names."""
-    return _Environment(environ).given(name)
-
-
-def shown_name(database: str) -> str:
-    """A database as a list names it, without what may be secret: of a URL, only its last part."""
-    return database.partition("?")[0].rpartition("/")[2] if "://" in database else database
-
-
-class _Environment:
+class Environment:
     """One look-up for all variables: the `_FILE` form, service links, types, and errors that name the variable."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
 
     def text(self, name: str) -> str:
-        value = self.given(name)
-        return (VARIABLES[name] or "") if value is None else value
+        return self.given(name) or VARIABLES[name] or ""
 
     def given(self, name: str) -> str | None:
         """What is set, directly or in the file that NAME_FILE names; an empty value counts as none."""
         value, path = self.environ.get(name) or None, self.environ.get(f"{name}_FILE") or None
-        if name == "MYSQL_PORT" and value and _SERVICE_LINK_VALUE.match(value):
+        if name == "MYSQL_PORT" and value and value.startswith(_SERVICE_LINK_VALUES):
             value = None
         if path is None:
             return value
-        if value is not None:
+        if value:
             raise BadUsage(f"{name} and {name}_FILE are both set", advice="Set one of the two")
         try:
             with open(path, encoding="utf-8", newline="") as file:
@@ -228,7 +203,7 @@ def _shape(value: str) -> str:
     return f"{len(value)} character{'s' if len(value) != 1 else ''} ({' and '.join(kinds) or 'nothing'})"
 
 
-def _database(values: _Environment) -> Database:
+def _database(values: Environment) -> Database:
     url = values.given("DATABASE_URL")
     parts = ["MYSQL_HOST", "MYSQL_USER", "MYSQL_DATABASE", "MYSQL_PORT", "MYSQL_PASSWORD"]
     given = [name for name in parts if values.given(name) is not None]
@@ -236,20 +211,14 @@ def _database(values: _Environment) -> Database:
         if given:
             raise BadUsage(f"DATABASE_URL and {', '.join(given)} are both set", advice="Set the URL or the parts")
         return _from_url(url, values)
-    missing = [name for name in parts[:3] if name not in given]
-    if len(missing) == 3:
-        raise BadUsage(
-            "no database is named: neither DATABASE_URL nor MYSQL_HOST, MYSQL_USER and MYSQL_DATABASE is set",
-            meaning="There is no default database",
-            advice=_URL_FORM.replace("Write ", "Set DATABASE_URL=") + " (see docs/configuration.md)",
-        )
-    if missing:
-        raise BadUsage(f"{' and '.join(missing)} must be set too", advice="Set all of host, user and database")
+    if missing := [name for name in parts[:3] if name not in given]:
+        what = f"no database is named: set DATABASE_URL, or else {' and '.join(missing)}"
+        raise BadUsage(what, meaning="There is no default database", advice=f"{_URL_FORM} (see docs/configuration.md)")
     host, user, name, _, password = map(values.text, parts)
-    return Database("mysql", host, values.whole("MYSQL_PORT", 1, 65535), user, password, name, _tls(values, {}))
+    return Database(host, values.whole("MYSQL_PORT", 1, 65535), user, password, name, _tls(values, {}))
 
 
-def _from_url(url: str, values: _Environment) -> Database:
+def _from_url(url: str, values: Environment) -> Database:
     match = _URL.fullmatch(url.strip())
     # With two '@' in it, a part of the password would be taken for the host, and shown.
     if match is None or url.count("@") > 1:
@@ -258,7 +227,8 @@ def _from_url(url: str, values: _Environment) -> Database:
     if scheme not in SCHEMES:
         shown = f"'{scheme}'" if len(scheme) < 24 else _shape(scheme)
         raise BadUsage(f"DATABASE_URL has the scheme {shown}", advice=f"Write one of {', '.join(SCHEMES)}")
-    options, ssl = _options(match["query"] or "")
+    options = _options(match["query"] or "")
+    ssl = {name: options.pop(name) for name in list(options) if name.startswith("ssl_")}
     host = match["ipv6"] or match["host"] or ("localhost" if "unix_socket" in options else "")
     found = {"host": host, "user": match["user"], "database": match["database"]}
     if lacks := [part for part, value in found.items() if not value]:
@@ -267,23 +237,21 @@ def _from_url(url: str, values: _Environment) -> Database:
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise BadUsage(f"DATABASE_URL has a port of {_shape(port)}", meaning=_ENCODE, advice=_URL_FORM)
     user, password, name = (_unquote(match[part] or "") for part in ("user", "password", "database"))
-    database = Database(scheme.partition("+")[0], host, int(port), user, password, name, _tls(values, ssl))
-    database.options = options
+    database = Database(host, int(port), user, password, name, _tls(values, ssl))
+    database.dialect, database.options = scheme.partition("+")[0], options
     return database
 
 
-def _options(query: str) -> "tuple[dict[str, Any], dict[str, Any]]":
-    """Read the URL's query parameters: (those for the connection, those for TLS)."""
-    options: dict[str, Any] = {}
-    ssl: dict[str, Any] = {}
+def _options(query: str) -> Options:
+    """Read the URL's query parameters."""
+    found: Options = {}
     for pair in filter(None, query.split("&")):
         name, _, raw = pair.partition("=")
         value = _unquote(raw.replace("+", " "))
-        found = ssl if name in _SSL_OPTIONS else options
-        kind = _SSL_OPTIONS.get(name) or _OPTIONS.get(name)
+        kind = _OPTIONS.get(name)
         if kind is None:
             shown = name if re.fullmatch(r"\w{1,40}", name) else _shape(name)
-            known = ", ".join(sorted([*_OPTIONS, *_SSL_OPTIONS]))
+            known = ", ".join(sorted(_OPTIONS))
             raise BadUsage(f"DATABASE_URL has an unknown query parameter '{shown}'", advice=f"Known are {known}")
         if name in found:
             raise BadUsage(f"DATABASE_URL has the query parameter '{name}' twice", advice="Write it once")
@@ -292,21 +260,17 @@ def _options(query: str) -> "tuple[dict[str, Any], dict[str, Any]]":
         if kind is int and not (value.isascii() and value.isdigit()):
             raise BadUsage(f"DATABASE_URL has '{name}' with {_shape(value)}", advice="Write a whole number")
         found[name] = _BOOLEANS[value.lower()] if kind is bool else kind(value)
-    return options, ssl
+    return found
 
 
-def _tls(values: _Environment, ssl: "dict[str, Any]") -> Tls:
+def _tls(values: Environment, ssl: Options) -> Tls:
     names = {"MYSQL_SSL_MODE": "mode", "MYSQL_SSL_CA": "ca", "MYSQL_SSL_CERT": "cert", "MYSQL_SSL_KEY": "key"}
     given = {name: value for name in names if (value := values.given(name))}
     if ssl and given:
-        raise BadUsage(
-            f"{', '.join(given)} and {', '.join(ssl)} in DATABASE_URL are set", advice="Set TLS in one place"
-        )
-    if ssl:
-        tls = _tls_from_url(ssl)
-    else:
-        files = {names[name]: value for name, value in given.items()}
-        tls = Tls(**{"mode": "VERIFY_CA" if "ca" in files else "PREFERRED"} | files)
+        both = ", ".join([*given, *ssl])
+        raise BadUsage(f"TLS is set twice, beside DATABASE_URL and in it: {both}", advice="Set it in one place")
+    files = {names[name]: value for name, value in given.items()}
+    tls = _tls_from_url(ssl) if ssl else Tls(**{"mode": "VERIFY_CA" if "ca" in files else "PREFERRED"} | files)
     if tls.mode not in SSL_MODES:
         raise _wrong("MYSQL_SSL_MODE", tls.mode, "one of " + ", ".join(SSL_MODES))
     if tls.mode.startswith("VERIFY") and not (tls.ca or tls.capath):
@@ -320,7 +284,7 @@ def _tls(values: _Environment, ssl: "dict[str, Any]") -> Tls:
     return tls
 
 
-def _tls_from_url(ssl: "dict[str, Any]") -> Tls:
+def _tls_from_url(ssl: Options) -> Tls:
     """The mode that PyMySQL's parameters stand for: a CA verifies the host name too, unless that is switched off."""
     if ssl.pop("ssl_disabled", False):
         if ssl:

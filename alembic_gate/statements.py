@@ -6,7 +6,6 @@ Whatever is not recognised counts as a statement that may commit, and its target
 
 import re
 from enum import Enum
-from typing import NamedTuple
 
 
 class Kind(Enum):
@@ -19,17 +18,8 @@ class Kind(Enum):
     COMMITS = "commits what came before it, by being a DDL or by what it calls"
 
 
-class Target(NamedTuple):
-    """One object that a DDL touches: how the server shows it, and its quoted name."""
-
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
-
-
 _COMMENT = re.compile(r"\s+|/\*(?!!|M!).*?\*/|--(?:[ \t][^\n]*)?(?:\n|$)|#[^\n]*(?:\n|$)|\(", re.DOTALL)
+_SET_THAT_COMMITS = re.compile(r"SET\s+PASSWORD|SET\s.*\bautocommit\b", re.IGNORECASE | re.DOTALL)
 _SET_STATEMENT = re.compile(r"^SET\s+STATEMENT\s.*?\sFOR\s+", re.IGNORECASE | re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_]+")
 _NAME = r"(?:`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[\w$]+)"
@@ -89,9 +79,7 @@ def kind(statement: str) -> Kind:
         return Kind.PLAIN
     if word in _ENDS and not is_call(text):
         return Kind.PLAIN if re.match(r"ROLLBACK\s+(?:WORK\s+)?TO\b", text, re.IGNORECASE) else Kind.ENDS_TRANSACTION
-    if word in _SESSION_WORDS and not re.match(
-        r"SET\s+PASSWORD|SET\s.*\bautocommit\b", text, re.IGNORECASE | re.DOTALL
-    ):
+    if word in _SESSION_WORDS and not _SET_THAT_COMMITS.match(text):
         return Kind.SESSION
     if _TEMPORARY.match(text):
         return Kind.TEMPORARY
@@ -113,8 +101,11 @@ def is_sent_again(statement: str) -> bool:
     return not assigned_variables(statement) or "(" not in statement
 
 
-def targets(statement: str) -> list[Target] | None:
-    """The objects that a DDL touches; None where they cannot be told, and so the whole schema counts."""
+def targets(statement: str) -> list[str] | None:
+    """The objects that a DDL touches: how the server shows each, a blank, its quoted name.
+
+    None where they cannot be told, and so the whole schema counts.
+    """
     text = re.sub(r"/\*.*?\*/|--(?:[ \t][^\n]*)?(?=\n|$)|#[^\n`]*(?=\n|$)", " ", bare(statement), flags=re.DOTALL)
     if match := _OBJECT.match(text):
         kind_ = match["kind"].upper()
@@ -122,13 +113,17 @@ def targets(statement: str) -> list[Target] | None:
         # Only DROP takes a list; `ALTER TABLE t ADD …, …` must not be read as one.
         several = text[:4].upper() == "DROP"
         found = re.findall(_QUALIFIED, match["names"])
-        return [Target(shown, _quoted(name)) for name in (found if several else found[:1])]
+        return [f"{shown} {_quoted(name)}" for name in (found if several else found[:1])]
     if match := _INDEX.match(text) or _TRUNCATE.match(text):
-        return [Target("TABLE", _quoted(match["names"]))]
+        return [f"TABLE {_quoted(match['names'])}"]
     if match := _RENAME.match(text):
-        words = [word for word in re.findall(_QUALIFIED, match["rest"]) if word.upper() != "TO"]
-        return [Target("TABLE", _quoted(name)) for name in dict.fromkeys(words)]
+        return [f"TABLE {_quoted(name)}" for name in dict.fromkeys(_renamed(match))]
     return None
+
+
+def _renamed(match: re.Match[str]) -> list[str]:
+    """The names in a RENAME TABLE: old, new, old, new …"""
+    return [word for word in re.findall(_QUALIFIED, match["rest"]) if word.upper() != "TO"]
 
 
 def created_table(statement: str) -> str | None:
@@ -164,7 +159,7 @@ def is_repeatable(statement: str) -> bool:
 def is_rename_in_a_circle(statement: str) -> bool:
     """Tell whether a RENAME TABLE leaves the same names, so that only the definitions could show it."""
     match = _RENAME.match(bare(statement))
-    words = [word.lower() for word in re.findall(_QUALIFIED, match["rest"]) if word.upper() != "TO"] if match else []
+    words = [word.lower() for word in _renamed(match)] if match else []
     left: set[str] = set()
     first: set[str] = set()
     for old, new in zip(words[::2], words[1::2], strict=False):

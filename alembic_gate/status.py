@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Collection
-from contextlib import closing
 from typing import Any
 
 from alembic_gate import connect, glance, journal, project, wait
@@ -13,7 +12,7 @@ from alembic_gate.project import Scripts
 from alembic_gate.report import log
 from alembic_gate.settings import Settings
 from alembic_gate.statements import summary
-from alembic_gate.upgrade import look
+from alembic_gate.upgrade import look, see
 
 # A job that migrates takes seconds at least; each look is one connection and one round trip.
 LOOK_AGAIN_SECONDS = 1.0
@@ -28,9 +27,8 @@ def wait_until_at_target(settings: Settings) -> None:
             log.info("waiting for '%s' to be upgraded to '%s'", settings.database.name, settings.target)
             said = True
         if time.monotonic() >= deadline:
-            raise NotAtTarget(
-                f"'{settings.database.name}' was not at '{settings.target}' within {settings.wait_timeout_seconds:g} s"
-            )
+            limit = f"{settings.wait_timeout_seconds:g} s"
+            raise NotAtTarget(f"'{settings.database.name}' was not at '{settings.target}' within {limit}")
         time.sleep(LOOK_AGAIN_SECONDS)
 
 
@@ -56,9 +54,9 @@ def status(settings: Settings, *, as_json: bool) -> int:
 
 def _survey(settings: Settings, left: float) -> tuple[dict[str, Any], Standing]:
     scripts = scripts_of(settings)
-    with closing(connect.connect(settings.database, connect_timeout=left)) as connection:
-        sight, heads = _see(settings, connection), scripts.heads
-        place, words = glance.judge_graph(sight, scripts.graph, heads, set(heads), connection)
+    with connect.connect(settings.database, connect_timeout=left) as connection:
+        sight, heads = see(settings, connection), scripts.heads
+        place, words = glance.judge_graph(sight, scripts, heads, connection)
         rows = journal.read_open_rows(connection.rows) if sight.journal else []
         changed = journal.changed_scripts(scripts, sight.versions, connection.rows) if sight.journal else []
     facts = ("revision", "direction", "state", "position", "statement", "error", "host")
@@ -84,29 +82,20 @@ def plan(settings: Settings, *, sql: bool) -> None:
 
         target = revisions_named(settings)
 
-    def see(left: float) -> glance.Sight:
-        with closing(connect.connect(settings.database, connect_timeout=left)) as connection:
-            return _see(settings, connection)
+    def sight(left: float) -> glance.Sight:
+        with connect.connect(settings.database, connect_timeout=left) as connection:
+            return see(settings, connection)
 
-    current = wait.until_usable(settings, see).versions
+    current = wait.until_usable(settings, sight).versions
     pending = _pending(scripts, target, current)
     log.info("%d pending from %s", len(pending), glance.names(current) or "base")
     if sql:
         from alembic_gate.alembic_project import print_sql
 
         print_sql(settings, current)
-    for revision in [] if sql else pending:
-        print(revision)
+    else:
+        sys.stdout.writelines(f"{revision}\n" for revision in pending)
     sys.stdout.flush()
-
-
-def _see(settings: Settings, connection: connect.Connection) -> glance.Sight:
-    sight = glance.look(connection)
-    if not project.has_own_version_table(settings.config):
-        return sight
-    from alembic_gate.alembic_project import look_by_alembic
-
-    return look_by_alembic(settings, sight)
 
 
 def scripts_of(settings: Settings) -> Scripts:
@@ -116,7 +105,7 @@ def scripts_of(settings: Settings) -> Scripts:
         from alembic_gate.alembic_project import open_project
 
         scripts = open_project(settings)[2]
-    assert_sound(scripts.graph, scripts.heads)
+    assert_sound(scripts.graph)
     return scripts
 
 

@@ -1,59 +1,61 @@
 """The story of a run: wait, look, lock, plan, recover, apply, read back; each a call whose name says it."""
 
-from contextlib import closing
-
-from alembic_gate import connect, glance, wait
+from alembic_gate import connect, glance, project, wait
 from alembic_gate.exits import NotAtTarget
 from alembic_gate.report import log
 from alembic_gate.settings import Settings
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from alembic_gate.apply import Migration
+
+def upgrade(settings: Settings) -> None:
+    """Bring the database to the target; returns only when it was read back there (I1), or is provably ahead."""
+    if not wait.until_usable(settings, lambda left: look(settings, settings.target, left, to_write=True)):
+        migrate(settings, "upgrade")
 
 
-def upgrade(settings: Settings, target: str) -> None:
-    """Bring the database to `target`; returns only when it was read back there (I1), or is provably ahead."""
-    if wait.until_usable(settings, lambda left: look(settings, target, left, to_write=True)):
-        return
+def downgrade(settings: Settings) -> None:
+    """Take the database back to the target: the same lock, journal and recovery; never by itself."""
+    wait.until_usable(settings, lambda left: look(settings, None, left, to_write=True))
+    migrate(settings, "downgrade")
+
+
+def migrate(settings: Settings, direction: str) -> None:
+    """Lock, look again, plan, recover, apply; and read back, on another connection than the one that wrote (I1)."""
     from alembic_gate import lock
 
     with lock.acquire(settings) as gate:
-        with gate.cursor():
-            if is_settled(settings, target, gate.connection):
-                return
+        if direction == "upgrade":
+            with gate.cursor():
+                if is_settled(settings, settings.target, gate.connection):
+                    return
         from alembic_gate.apply import Migration
 
-        migration = Migration(settings, gate, "upgrade", target)
+        migration = Migration(settings, gate, direction)
         migration.run()  # plan, recover what was interrupted, apply what is pending
-        read_back(migration)
-
-
-def downgrade(settings: Settings, target: str) -> None:
-    """Take the database back to `target`: the same lock, journal and recovery; never by itself."""
-    from alembic_gate import lock
-    from alembic_gate.apply import Migration
-
-    wait.until_usable(settings, lambda left: look(settings, None, left, to_write=True))
-    with lock.acquire(settings) as gate:
-        migration = Migration(settings, gate, "downgrade", target)
-        migration.run()
-        read_back(migration)
+        found = {version for (version,) in gate.rows(f"SELECT version_num FROM {migration.version_table}")}
+        words = glance.names(found) or "base"
+        if found != migration.heads:
+            raise NotAtTarget(
+                f"the database is at {words} and should be at {glance.names(migration.heads) or 'base'}",
+                meaning="env.py did not commit, or somebody else moved the version at the same time",
+                advice="Look at env.py's transactions, then start again",
+            )
+        log.info("the database is at %s, read back", words)
 
 
 def look(settings: Settings, target: str | None, left: float, *, to_write: bool) -> bool:
     """Open a connection and look; True when nothing is left to do for `target`. Raises what `wait` tells apart."""
-    with closing(connect.connect(settings.database, quick=True, connect_timeout=left, read_timeout=left)) as connection:
+    with connect.connect(settings.database, quick=True, connect_timeout=left, read_timeout=left) as connection:
         if target is not None and is_settled(settings, target, connection):
             return True
-        if to_write:
-            glance.assert_writable(connection)
+        if to_write and connection.rows("SELECT @@global.read_only + @@global.innodb_read_only")[0][0]:
+            # `wait` knows it to be transient: a primary in failover is read-only for a moment.
+            raise connect.OperationalError(1290, "the server is read-only")
         return False
 
 
 def is_settled(settings: Settings, target: str, connection: connect.Connection) -> bool:
     """Tell whether nothing is left to do, and say so; raises RevisionUnknown, GraphBroken and ScriptChanged."""
-    sight = glance.look(connection)
+    sight = see(settings, connection)
     verdict = glance.judge(settings, sight, target, connection)
     if verdict is None:
         from alembic_gate.alembic_project import judge_by_alembic
@@ -69,14 +71,11 @@ def is_settled(settings: Settings, target: str, connection: connect.Connection) 
     return bool(said)
 
 
-def read_back(migration: "Migration") -> None:
-    """Read the version from the database once more, on another connection than the one that wrote it (I1)."""
-    found = {version for (version,) in migration.lock.rows(f"SELECT version_num FROM {migration.version_table}")}
-    words = glance.names(found) or "base"
-    if found != migration.heads:
-        raise NotAtTarget(
-            f"the database is at {words} and should be at {glance.names(migration.heads) or 'base'}",
-            meaning="env.py did not commit, or somebody else moved the version at the same time",
-            advice="Look at env.py's transactions, then start again",
-        )
-    log.info("the database is at %s, read back", words)
+def see(settings: Settings, connection: connect.Connection) -> glance.Sight:
+    """Look at the database; through env.py where that names a version table of its own."""
+    sight = glance.look(connection)
+    if not project.has_own_version_table(settings.config):
+        return sight
+    from alembic_gate.alembic_project import look_by_alembic
+
+    return look_by_alembic(settings, sight)

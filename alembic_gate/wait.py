@@ -27,22 +27,25 @@ def until_usable(settings: Settings, attempt: "Callable[[float], T]") -> "T":
     deadline = time.monotonic() + settings.wait_timeout_seconds
 
     def try_once() -> "T":
-        return attempt(max(deadline - time.monotonic(), 0.1))
+        try:
+            return attempt(max(deadline - time.monotonic(), 0.1))
+        except connect.Error as error:
+            kind, said = classify(error)
+            if kind is Kind.PERMANENT:
+                raise DatabaseRefuses(f"{settings.database} refuses: {said}") from error
+            raise
 
     try:
         return try_once()
     except connect.Error as error:
-        log.info("waiting for %s: %s", settings.database, _assert_not_permanent(settings, error))
+        log.info("waiting for %s: %s", settings.database, classify(error)[1])
 
     import tenacity
-
-    def is_transient(error: BaseException) -> bool:
-        return isinstance(error, connect.Error) and bool(_assert_not_permanent(settings, error))
 
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_delay(settings.wait_timeout_seconds),
         wait=tenacity.wait_random_exponential(multiplier=0.1, max=LONGEST_PAUSE_SECONDS),
-        retry=tenacity.retry_if_exception(is_transient),
+        retry=tenacity.retry_if_exception_type(connect.Error),
         reraise=True,
     )
     try:
@@ -52,11 +55,3 @@ def until_usable(settings: Settings, attempt: "Callable[[float], T]") -> "T":
         what = f"{settings.database} was not usable within {settings.wait_timeout_seconds:g} s: {said}"
         unknown = "This error is not known to pass by waiting" if kind is Kind.UNKNOWN else ""
         raise DatabaseUnavailable(what, meaning=unknown) from error
-
-
-def _assert_not_permanent(settings: Settings, error: connect.Error) -> str:
-    """Return what was said; raises DatabaseRefuses where waiting cannot help."""
-    kind, said = classify(error)
-    if kind is Kind.PERMANENT:
-        raise DatabaseRefuses(f"{settings.database} refuses: {said}") from error
-    return said

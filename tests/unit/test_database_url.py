@@ -114,7 +114,7 @@ def test_tls_parameters_of_the_url_are_read_and_rendered_alike(tmp_path, query, 
     once = read({"DATABASE_URL": f"mysql://u:p@h/d?{query.format(ca=ca)}"}).database
     assert once.tls.mode == mode
     again = read({"DATABASE_URL": once.sqlalchemy_url()}).database
-    assert vars(again.tls) == vars(once.tls)
+    assert again.tls == once.tls
 
 
 @pytest.mark.parametrize(

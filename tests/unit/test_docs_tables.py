@@ -41,7 +41,7 @@ def test_settings_and_their_defaults_are_those_of_the_code():
 def test_the_words_of_a_setting_are_those_of_the_code():
     meanings = {row["variable"].strip("`"): row["meaning"] for row in page("docs/configuration.md").table("variable")}
 
-    class Choices(settings._Environment):
+    class Choices(settings.Environment):
         found: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - one test's
 
         def choice(self, name: str, *words: str) -> str:
@@ -60,7 +60,7 @@ def test_the_schemes_and_parameters_of_the_url_are_those_of_the_code():
     text = page("docs/configuration.md").text
     the_url = text[text.index("## The URL") : text.index("## TLS")]
 
-    known = settings._OPTIONS.keys() | settings._SSL_OPTIONS.keys()
+    known = settings._OPTIONS.keys()
     listed = set().union(*(words(line) for line in the_url.replace("\n  ", " ").splitlines() if line.startswith("- ")))
     assert listed - {"true", "false", "utf8mb4"} == known
     for scheme in settings.SCHEMES:
@@ -139,7 +139,7 @@ def test_names_of_tables_locks_and_files_are_those_of_the_code():
     assert glance.LEASE_TABLE in recovery
     assert f"DROP TABLE IF EXISTS {glance.JOURNAL_TABLE}, {glance.LEASE_TABLE}" in how
     assert project.MANIFEST in how
-    configured = settings.Settings(settings._Environment({"DATABASE_URL": "mysql://user@host/shop"}))
+    configured = settings.Settings(settings.Environment({"DATABASE_URL": "mysql://user@host/shop"}))
     for part in ("gate", "fence"):
         assert f"'{lock._lock_name(part, configured).removesuffix('shop')}'" in recovery
 
