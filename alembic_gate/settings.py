@@ -1,6 +1,6 @@
 """The settings: the only module that reads the environment. Secrets stay inside (I5): no message shows a value's text.
 
-Plain classes and no `typing`: what a start with nothing to do imports is a budget, see
+Plain classes and tuples, no `typing`: what a start with nothing to do imports is a budget, see
 docs/decisions/0004-start-up-budget.md.
 """
 
