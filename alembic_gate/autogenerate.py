@@ -8,6 +8,7 @@ from typing import Any
 
 from alembic.util import DispatchPriority
 
+NAME = "alembic.autogenerate.gate_tables"
 _OURS = ("alembic_gate_revision", "alembic_gate_lease")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.integration.scenes import PEOPLE, last_line, on_mysql
 from tests.support.database import Database
+from tests.support.gate import run_script
 from tests.support.projects import ENV_PY, revision_source
 
 pytestmark = pytest.mark.I6
@@ -96,6 +97,26 @@ def test_check_compares_models_and_database(database: Database, new_project):
     said = last_line(project.ends(31, "check"))
     assert "people.born" in said or "born" in said
     assert "alembic_gate" not in said
+
+
+# A checkout whose dependencies alone are installed: nobody tells Alembic of our plugin.
+NOT_INSTALLED = """
+import sys
+from importlib import metadata
+found = metadata.entry_points
+metadata.entry_points = lambda **wanted: () if wanted.get("group") == "alembic.plugins" else found(**wanted)
+from alembic_gate.cli import main
+sys.exit(main(["check"]))
+"""
+
+
+@on_mysql
+def test_check_leaves_our_tables_out_where_the_gate_is_not_installed(database: Database, new_project):
+    project = new_project(database, PEOPLE, env_py=MODELS)
+    project.ends(0, GATE_TARGET="a1")
+    project.forget("a2")
+    ended = run_script(NOT_INSTALLED, env=database.env(), cwd=project.folder)
+    assert ended.returncode == 0, ended.stderr
 
 
 @on_mysql

@@ -33,6 +33,11 @@ def run_alembic(
     return _run([*ALEMBIC, *args], env, cwd, timeout)
 
 
+def run_script(source: str, *, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a piece of Python as a process of its own, which finds the gate's package."""
+    return _run([sys.executable, "-c", source], {"PYTHONPATH": str(ROOT), **env}, cwd, 60)
+
+
 def _run(command: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, env=_clean(env), cwd=cwd, timeout=timeout, capture_output=True, text=True, check=False
