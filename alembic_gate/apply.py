@@ -66,7 +66,6 @@ class Migration:
             with self._watching(), versions_as_text(), EnvironmentContext(self.config, self.directory, fn=self._steps):
                 self.directory.run_env()
             self._assert_finished()
-            self._say_committed()
         except (Exception, SystemExit) as error:
             # Whatever went wrong, a signal or a lost lock explains it; nothing else is believed before that is known.
             signals.raise_if_received()
@@ -181,7 +180,7 @@ class Migration:
             said = f"{done} '{revision}' in {seconds:.2f} s"
             self._unsaid.append((said, facts | {"seconds": seconds, "statements": durable.count}))
             if not self._external and not self._session.writer.closing:
-                self._say_committed()
+                self.say_committed()
 
     def _recorded(self, function: Callable[..., None], durable: DurableRevision) -> Callable[..., None]:
         def run_revision(**options: Any) -> None:
@@ -209,7 +208,7 @@ class Migration:
         if not (self._revision.is_all_committed and self._session.owns_transaction):
             self._session.settle()
 
-    def _say_committed(self) -> None:
+    def say_committed(self) -> None:
         """Say "applied" only after the commit, which an env.py with a transaction of its own does at its end."""
         log.write("".join(log.line("info", words, extra=facts) for words, facts in self._unsaid))
         self._unsaid.clear()
@@ -232,7 +231,7 @@ class Migration:
             raise LockLost("another job has the fence although this one holds the gate lock")
         session.run(f"SET SESSION lock_wait_timeout = {self.settings.metadata_lock_seconds}")
         connect.keep_alive(dbapi_connection)
-        session.on_committed = self._say_committed
+        session.on_committed = self.say_committed
         self._session = session
 
     def _watching(self) -> AbstractContextManager[None]:

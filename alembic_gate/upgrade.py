@@ -39,6 +39,7 @@ def migrate(settings: Settings, direction: str) -> None:
                 meaning="env.py did not commit, or somebody else moved the version at the same time",
                 advice="Look at env.py's transactions, then start again",
             )
+        migration.say_committed()  # what env.py committed by itself
         log.info("the database is at %s, read back", words)
 
 

@@ -39,6 +39,11 @@ SWALLOWS = ENV_PY.replace(
     "        with context.begin_transaction():\n            context.run_migrations()\n",
     "        try:\n            context.run_migrations()\n        except:\n            pass\n",
 )
+# SQLAlchemy has begun a transaction by then, so Alembic leaves the commit to env.py, which forgets it.
+ASKS_FIRST = ENV_PY.replace(
+    "        context.configure(connection",
+    '        connection.exec_driver_sql("SELECT 1")\n        context.configure(connection',
+)
 ASYNCHRONOUS = """
 import asyncio
 from alembic import context
@@ -163,6 +168,15 @@ def test_an_env_py_that_swallows_a_signal_ends_with_its_code(database: Database,
     until((project.folder / "here").exists, f"the revision runs: {job.log}")
     job.process.send_signal(SIGTERM)
     job.ends(143)
+
+
+@on_mysql
+@pytest.mark.I1
+def test_what_env_py_does_not_commit_is_not_said_to_be_applied(database: Database, new_project):
+    said = new_project(database, PEOPLE, env_py=ASKS_FIRST).ends(30)
+    assert "applying 2 of 2: 'a2'" in said
+    assert "applied 'a2'" not in said
+    assert "env.py did not commit" in said
 
 
 def test_the_gate_and_plain_alembic_take_turns(database: Database, new_project):
