@@ -30,6 +30,8 @@ run: $(VENV)/.installed ## Start a throw-away server (or take DATABASE_URL), upg
 ALONE := tests/integration/test_speed.py
 CLUSTER := $(wildcard tests/integration/test_galera*.py tests/integration/test_support_galera.py tests/integration/test_databases.py \
 	tests/integration/test_group_replication.py)
+# A sample; .ci/run leaves it out, as it runs the whole matrix next.
+CRASH := tests/crash
 
 .PHONY: test test-lane-1 test-lane-2
 test: $(VENV)/.installed ## Everything but the whole crash matrix: unit, integration, image, k8s (under 12 minutes on two cores)
@@ -38,7 +40,7 @@ test: $(VENV)/.installed ## Everything but the whole crash matrix: unit, integra
 test-lane-1: $(VENV)/.installed
 	$(PYTEST) --report test-1 tests/unit tests/integration $(CLUSTER:%=--ignore=%) $(ALONE:%=--ignore=%) $(ARGS)
 test-lane-2: $(VENV)/.installed
-	$(PYTEST) --report test-2 $(CLUSTER) tests/crash tests/image tests/k8s $(ARGS)
+	$(PYTEST) --report test-2 $(CLUSTER) $(CRASH) tests/image tests/k8s $(ARGS)
 
 .PHONY: test-unit
 test-unit: $(VENV)/.installed ## Seconds, no server

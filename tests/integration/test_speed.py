@@ -11,7 +11,7 @@ from tests.support.projects import revision_source
 REVISIONS = 500
 AT_MOST = 1.15
 # The quickest of so many is what the work takes; the others show what else the machine did.
-ROUNDS = 6
+ROUNDS = 4
 
 
 @pytest.mark.timeout(300)
