@@ -1,6 +1,7 @@
 """The journal costs little: 500 one-table revisions take at most 1.15 times what plain Alembic takes."""
 
 import time
+from statistics import median
 
 import pytest
 
@@ -10,8 +11,8 @@ from tests.support.projects import revision_source
 
 REVISIONS = 500
 AT_MOST = 1.15
-# The quickest of so many is what the work takes; the others show what else the machine did.
-ROUNDS = 4
+# A machine's pace sways: only the two of one round can be compared, and the round in the middle counts.
+ROUNDS = 9
 
 
 @pytest.mark.timeout(300)
@@ -35,6 +36,6 @@ def test_five_hundred_revisions_under_the_journal_are_nearly_as_quick_as_without
             upgrades[who]()
             took[who].append(time.monotonic() - started)
             assert project.versions() == {f"r{REVISIONS - 1:03}"}
-    ratio = min(took["gate"]) / min(took["plain"])
+    ratio = median(gate / plain for gate, plain in zip(took["gate"], took["plain"], strict=True))
     keep(f"journal-{database.server.kind}", {"of plain Alembic's time": round(ratio, 3), "limit": AT_MOST})
     assert ratio <= AT_MOST, took
