@@ -19,8 +19,8 @@ def test_two_kills_in_a_row(
     lab: Lab, target: Unencrypted, every: bool, history: History, argv: tuple[str, ...]
 ) -> None:
     reference = lab.reference(Route(target, history, argv))
-    firsts = spread_out(reference, 5 if every else 1)
-    points = [point for one in firsts for point in struck_again(lab, reference, one.strikes[0], 4 if every else 1)]
+    firsts = spread_out(reference, 4 if every else 1)
+    points = [point for one in firsts for point in struck_again(lab, reference, one.strikes[0], 3 if every else 1)]
     assert_all_converged(lab.try_all(points, "two kills in a row"))
 
 

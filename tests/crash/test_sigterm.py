@@ -18,4 +18,4 @@ def test_terminated_job_leaves_what_the_next_start_finishes(
     lab: Lab, target: Unencrypted, every: bool, history: History, argv: tuple[str, ...]
 ) -> None:
     reference = lab.reference(Route(target, history, argv))
-    assert_all_converged(lab.try_all(spread_out(reference, 12 if every else 1, SIGTERM), "SIGTERM"))
+    assert_all_converged(lab.try_all(spread_out(reference, 8 if every else 1, SIGTERM), "SIGTERM"))
