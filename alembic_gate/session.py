@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any
 
 from alembic_gate import connect
@@ -68,7 +68,7 @@ class Session:
 
         Behind a load balancer it may be another server, where the number is a stranger's: the fence tells.
         """
-        with suppress(connect.Error), closing(connect.connect(self.lock.settings.database)) as second:
+        with suppress(connect.Error), connect.connect(self.lock.settings.database) as second:
             if second.rows("SELECT IS_USED_LOCK(%s)", self.lock.fence)[0][0] == self.connection_id:
                 second.rows(f"KILL QUERY {int(self.connection_id)}")
 

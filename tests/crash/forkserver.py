@@ -18,6 +18,7 @@ import sys
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.mysql.reflection import MySQLTableDefinitionParser
 
 WARMED = ["alembic.command", "logging.config", "cryptography.hazmat.primitives.asymmetric.padding", "sqlalchemy.orm"]
 
@@ -40,9 +41,7 @@ def main() -> None:
 
 def import_everything() -> None:
     """Load what a job would load, so that no job has to."""
-    from sqlalchemy import create_engine
-
-    create_engine("mysql+pymysql://nobody@127.0.0.1/none").dialect.import_dbapi()
+    sa.create_engine("mysql+pymysql://nobody@127.0.0.1/none").dialect.import_dbapi()
     for name in WARMED:
         importlib.import_module(name)
     try:
@@ -59,7 +58,6 @@ def warm_up() -> None:
     from alembic import op
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
-    from sqlalchemy.dialects.mysql.reflection import MySQLTableDefinitionParser
 
     context = MigrationContext.configure(dialect_name="mysql", opts={"as_sql": True, "output_buffer": io.StringIO()})
     with Operations.context(context):

@@ -73,9 +73,6 @@ def test_an_account_that_may_only_read_cannot_upgrade(server: Server, database: 
     assert "1142" in refusal(database.env(), project.folder)
 
 
-# -- TLS --------------------------------------------------------------------------------------------------------------
-
-
 @on_mysql
 def test_a_statement_of_env_py_that_the_server_refuses_is_not_taken_for_a_server_that_is_down(
     database: Database, new_project
@@ -86,6 +83,9 @@ def test_a_statement_of_env_py_that_the_server_refuses_is_not_taken_for_a_server
     said = last_line(new_project(database, PEOPLE, env_py=env_py).ends(2))
     assert "env.py" in said
     assert "1146" in said
+
+
+# -- TLS --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

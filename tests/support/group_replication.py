@@ -57,8 +57,10 @@ class ReplicationGroup:
     def single_primary(self) -> Iterator[None]:
         """Let the first node alone take writes, until another one becomes the primary or the body ends."""
         self.nodes[0].query("SELECT group_replication_switch_to_single_primary_mode(@@server_uuid)")
-        yield
-        self.nodes[-1].query("SELECT group_replication_switch_to_multi_primary_mode()")
+        try:
+            yield
+        finally:
+            self.nodes[-1].query("SELECT group_replication_switch_to_multi_primary_mode()")
 
     def make_primary(self, node: Server) -> None:
         """Change the primary as it is done before maintenance; returns when the node takes writes."""
